@@ -1,0 +1,19 @@
+#!/bin/sh
+# Writes the ACL from the environment and becomes redis-server. Arguments are passed on to redis-server.
+#   REDIS_PASSWORD  required; only its SHA-256 is written
+#   REDIS_CONF      default /etc/redis/redis.conf
+#   REDIS_DATA_DIR  default /data
+#   REDIS_ACL_DIR   default /tmp; must be writable, and memory is enough
+set -eu
+: "${REDIS_PASSWORD:?REDIS_PASSWORD is not set: Redis does not start without one}"
+conf="${REDIS_CONF:-/etc/redis/redis.conf}"
+acl="${REDIS_ACL_DIR:-/tmp}/users.acl"
+digest=$(printf %s "$REDIS_PASSWORD" | sha256sum | cut -d' ' -f1)
+umask 077
+# The default user is off. Ours may do what the journal does, and not flush, reconfigure, list keys or shut down.
+cat > "$acl" <<ACL
+user default off nopass nocommands
+user reasonflux on #$digest ~* &* +@all -@admin -@dangerous +info
+ACL
+unset REDIS_PASSWORD
+exec "${REDIS_SERVER:-redis-server}" "$conf" --dir "${REDIS_DATA_DIR:-/data}" --aclfile "$acl" "$@"

@@ -1,0 +1,1 @@
+"""Problems with known answers, strategies that solve them, and reports."""

@@ -1,0 +1,202 @@
+"""Typed clients of the three services. `NavigatorClient` is the public Python SDK:
+
+    async with NavigatorClient.open("http://127.0.0.1:8000") as navigator:
+        session = await navigator.solve("What is the remainder of 7**100 divided by 13?")
+        print(session.answer, session.usage.all.total)
+
+Every method raises ReasonFluxError: the service's own failure, or ServiceUnavailable when it cannot be reached.
+"""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from urllib.parse import quote
+
+import httpx
+
+from reasonflux.contracts import (
+    Budget,
+    CalculateRequest,
+    CalculateResponse,
+    Calculation,
+    CreateSession,
+    Delta,
+    Effort,
+    Entry,
+    InstantiateEvent,
+    InstantiateRequest,
+    Instantiation,
+    SearchRequest,
+    SearchResponse,
+    Session,
+    SessionFinished,
+    TemplatePage,
+    TemplateStatus,
+    TemplateType,
+    ThoughtTemplate,
+)
+from reasonflux.errors import ReasonFluxError, ServiceUnavailable, from_failure
+from reasonflux.http import http_client
+from reasonflux.remote import RemoteService
+from reasonflux.settings import ReasonFluxSettings
+
+
+class ClientSettings(ReasonFluxSettings):
+    navigator_url: str = "http://127.0.0.1:8000"
+
+
+class ExecutorClient(RemoteService):
+    name = "executor"
+
+    async def instantiate(
+        self, request: InstantiateRequest, on_event: Callable[[InstantiateEvent], Awaitable[None]] | None = None
+    ) -> Instantiation:
+        """Carry out one step; `on_event` sees everything as it happens, the outcome included.
+
+        An instantiation with a `failure` is an outcome (the tokens count); an error means there is none.
+        """
+        async with aclosing(self.stream("POST", "/v1/instantiate", body=request)) as events:
+            async for event in events:
+                news = self.understand(InstantiateEvent, event.data)
+                if on_event is not None:
+                    await on_event(news)
+                if news.failure is not None:
+                    raise from_failure(news.failure)
+                if news.instantiation is not None:
+                    return news.instantiation
+        raise ServiceUnavailable(f"executor at {self.base_url} ended its stream without an outcome")
+
+    async def calculate(
+        self, statements: Sequence[str], names: Mapping[str, str] | None = None
+    ) -> tuple[Calculation, ...]:
+        """Evaluate calculator statements in order, up to and including the first that fails."""
+        request = CalculateRequest(statements=tuple(statements), names=dict(names or {}))
+        return (await self.ask(CalculateResponse, "POST", "/v1/calculate", body=request)).calculations
+
+
+class TemplateStoreClient(RemoteService):
+    name = "template store"
+
+    async def search(self, request: SearchRequest) -> SearchResponse:
+        return await self.ask(SearchResponse, "POST", "/v1/templates/search", body=request)
+
+    async def get(self, template_id: str) -> ThoughtTemplate:
+        """Raises NotFound."""
+        return await self.ask(ThoughtTemplate, "GET", f"/v1/templates/{_segment(template_id)}")
+
+    async def list(
+        self,
+        *,
+        field: str | None = None,
+        type: TemplateType | None = None,
+        tag: str | None = None,
+        status: TemplateStatus | None = None,
+        cursor: str = "",
+        limit: int = 50,
+    ) -> TemplatePage:
+        """A page of templates, ordered by id. `field` is a path; those below it count."""
+        asked = {"field": field, "type": type, "tag": tag, "status": status, "cursor": cursor, "limit": limit}
+        params = {key: value for key, value in asked.items() if value is not None and value != ""}
+        return await self.ask(TemplatePage, "GET", "/v1/templates", params=params)
+
+
+class NavigatorClient(RemoteService):
+    """Sessions: create, follow, cancel. `reconnects`: how often in a row `events` may fail to make progress."""
+
+    name = "navigator"
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        base_url: str,
+        *,
+        key: str | None = None,
+        reconnects: int = 8,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__(http, base_url, key=key)
+        self._reconnects = reconnects
+        self._sleep = sleep
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, base_url: str | None = None, *, key: str | None = None) -> "AsyncIterator[NavigatorClient]":
+        """A client with its own connections, at `base_url` or REASONFLUX_NAVIGATOR_URL."""
+        async with http_client() as http:
+            yield cls(http, base_url or ClientSettings().navigator_url, key=key)
+
+    async def create(self, request: CreateSession, idempotency_key: str | None = None) -> Session:
+        """Start a session. With the same key and request, the session that was created first is returned."""
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return await self.ask(Session, "POST", "/v1/sessions", body=request, headers=headers)
+
+    async def get(self, session_id: str) -> Session:
+        """Raises NotFound."""
+        return await self.ask(Session, "GET", f"/v1/sessions/{_segment(session_id)}")
+
+    async def cancel(self, session_id: str) -> Session:
+        """Stop a session and return it as it stands; one that has finished already stays as it is."""
+        async with self.open("POST", f"/v1/sessions/{_segment(session_id)}/cancel"):
+            pass
+        return await self.get(session_id)
+
+    async def events(self, session_id: str, after: int = 0) -> AsyncGenerator[Entry | Delta, None]:
+        """Committed entries with seq > `after`, each once and without a gap, and live text; ends with the session.
+
+        Reconnects by itself. Close it (`contextlib.aclosing`) when leaving early.
+        """
+        last, failures = after, 0
+        while True:
+            try:
+                async with aclosing(self._connection(session_id, last)) as items:
+                    async for item in items:
+                        if isinstance(item, Entry):
+                            last, failures = item.seq, 0
+                        yield item
+                        if isinstance(item, Entry) and isinstance(item.event, SessionFinished):
+                            return
+            except ReasonFluxError as error:
+                if not error.failure.retryable or failures >= self._reconnects:
+                    raise
+            await self._sleep(random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2.0**failures))
+            failures += 1
+
+    async def solve(
+        self,
+        problem: str,
+        *,
+        effort: Effort = Effort.MEDIUM,
+        budget: Budget | None = None,
+        on_event: Callable[[Entry | Delta], Awaitable[None]] | None = None,
+    ) -> Session:
+        """Create a session, follow it to its end and return it. `outcome` tells whether there is an answer."""
+        session = await self.create(CreateSession(problem=problem, effort=effort, budget=budget))
+        async with aclosing(self.events(session.id)) as events:
+            async for event in events:
+                if on_event is not None:
+                    await on_event(event)
+        return await self.get(session.id)
+
+    async def _connection(self, session_id: str, last: int) -> AsyncGenerator[Entry | Delta, None]:
+        """What one connection brings; always ends with ServiceUnavailable unless the reader leaves first."""
+        headers = {"Last-Event-ID": str(last)} if last else {}
+        path = f"/v1/sessions/{_segment(session_id)}/events"
+        async with aclosing(self.stream("GET", path, headers=headers)) as events:
+            async for event in events:
+                if event.event == "delta":
+                    yield self.understand(Delta, event.data)
+                    continue
+                entry = self.understand(Entry, event.data)
+                if entry.seq > last + 1:
+                    raise ServiceUnavailable(f"the stream of session {session_id} skips from {last} to {entry.seq}")
+                if entry.seq == last + 1:
+                    last = entry.seq
+                    yield entry
+        raise ServiceUnavailable(f"navigator at {self.base_url} ended the stream of session {session_id} early")
+
+
+def _segment(name: str) -> str:
+    """A name as one path segment: an id with a slash in it never reaches another path."""
+    return quote(name, safe="")

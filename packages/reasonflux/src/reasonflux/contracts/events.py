@@ -1,0 +1,136 @@
+"""The journal's events: the one shape that streams, traces, evaluation and training read."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from reasonflux.contracts.base import Contract
+from reasonflux.contracts.errors import Failure
+from reasonflux.contracts.instantiation import Instantiation
+from reasonflux.contracts.problem import Problem
+from reasonflux.contracts.template import Retrieval
+from reasonflux.contracts.trajectory import Review, Trajectory
+from reasonflux.contracts.usage import Budget, Tokens, Usage
+
+
+class Outcome(StrEnum):
+    SOLVED = "solved"
+    UNSOLVED = "unsolved"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class ActionKind(StrEnum):
+    PLAN = "plan"
+    RETRIEVE = "retrieve"
+    INSTANTIATE = "instantiate"
+    REVIEW = "review"
+
+
+class Options(Contract):
+    """How to solve: the switches that a caller, an ablation or a baseline sets."""
+
+    library: str = "math"
+    budget: Budget = Budget()
+    horizon: int | None = Field(default=None, ge=1, description="steps planned at a time; None: the whole trajectory")
+    review: bool = Field(default=True, description="False: every result is accepted as it is (plan once)")
+    retrieve: bool = Field(default=True, description="False: steps run without templates")
+    max_revisions: int = Field(default=3, ge=0, description="changes of plan before the session gives up")
+
+
+class SessionStarted(Contract):
+    type: Literal["session.started"] = "session.started"
+    problem: Problem
+    options: Options = Options()
+    parent: str | None = Field(default=None, description="the session that this one follows up")
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+
+class PlanMade(Contract):
+    """A first trajectory, or its continuation past the horizon."""
+
+    type: Literal["plan.made"] = "plan.made"
+    trajectory: Trajectory
+    usage: Tokens = Tokens()
+
+
+class StepRetrieved(Contract):
+    type: Literal["step.retrieved"] = "step.retrieved"
+    step_id: int
+    retrieval: Retrieval
+
+
+class StepInstantiated(Contract):
+    type: Literal["step.instantiated"] = "step.instantiated"
+    step_id: int
+    attempt: int
+    instantiation: Instantiation
+
+
+class StepReviewed(Contract):
+    type: Literal["step.reviewed"] = "step.reviewed"
+    step_id: int
+    attempt: int
+    review: Review
+    usage: Tokens = Tokens()
+
+
+class ActionFailed(Contract):
+    """An action that gave no outcome (engine down, unparsable replies). Tokens it burnt still count."""
+
+    type: Literal["action.failed"] = "action.failed"
+    action: ActionKind
+    step_id: int | None = None
+    failure: Failure
+    usage: Usage = Usage()
+
+
+class StepRestarted(Contract):
+    """A new worker took over: partial text shown for actions in flight is void."""
+
+    type: Literal["step.restarted"] = "step.restarted"
+    epoch: int
+
+
+class SessionFinished(Contract):
+    type: Literal["session.finished"] = "session.finished"
+    outcome: Outcome
+    answer: str | None = None
+    explanation: str = ""
+    failure: Failure | None = None
+
+
+Event = Annotated[
+    SessionStarted
+    | PlanMade
+    | StepRetrieved
+    | StepInstantiated
+    | StepReviewed
+    | ActionFailed
+    | StepRestarted
+    | SessionFinished,
+    Field(discriminator="type"),
+]
+
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+class Entry(Contract):
+    """A committed event. `seq` is the journal id, the SSE id and the resume cursor; it starts at 1 without gaps."""
+
+    seq: int = Field(ge=1)
+    at: datetime
+    """The journal's clock, never a worker's."""
+    event: Event
+
+
+class Delta(Contract):
+    """Text while it is being generated; never durable. Void once a `step.restarted` of a later epoch is committed."""
+
+    action: ActionKind
+    step_id: int | None = None
+    attempt: int = 1
+    epoch: int = 1
+    text: str

@@ -1,0 +1,79 @@
+"""The executor's side of a round."""
+
+from pydantic import Field
+
+from reasonflux.contracts.base import Contract
+from reasonflux.contracts.errors import Failure
+from reasonflux.contracts.problem import Statement
+from reasonflux.contracts.template import ThoughtTemplate
+from reasonflux.contracts.usage import Budget, Tokens
+
+
+class Calculation(Contract):
+    """One calculator statement and its exact value, or a typed error; never both."""
+
+    statement: str
+    name: str | None = Field(default=None, description="the name that the statement assigned")
+    value: str | None = Field(
+        default=None, description="exact, readable by the calculator: 7, 22/7, sqrt(2), 2*pi, True"
+    )
+    error: Failure | None = None
+
+
+class KnownResult(Contract):
+    """An earlier step's result, as a later step sees it."""
+
+    name: str = Field(pattern=r"^r\d+$")
+    goal: str
+    value: str
+
+
+class InstantiateRequest(Contract):
+    """Everything the executor may know about a step, and nothing else."""
+
+    goal: str = Field(min_length=1)
+    template: ThoughtTemplate | None = None
+    statements: tuple[Statement, ...] = ()
+    known: tuple[KnownResult, ...] = ()
+    attempt: int = Field(default=1, ge=1)
+    feedback: str | None = Field(default=None, description="why the last attempt was not accepted")
+    budget: Budget = Budget()
+
+
+class Instantiation(Contract):
+    """A step carried out on this problem. `result` is None exactly when `failure` says why."""
+
+    reasoning: str = ""
+    bindings: dict[str, str] = Field(default_factory=dict)
+    calculations: tuple[Calculation, ...] = ()
+    result: str | None = None
+    failure: Failure | None = None
+    usage: Tokens = Tokens()
+    attempts: int = Field(default=1, ge=1, description="engine calls the executor made for this instantiation")
+
+
+class InstantiateEvent(Contract):
+    """One server-sent event of `POST /v1/instantiate`. Exactly one field is set.
+
+    delta: text as it is generated. restarted: an unusable reply was thrown away; drop the deltas shown so far.
+    calculation: one evaluated statement. instantiation: the outcome, last. failure: no outcome; last.
+    """
+
+    delta: str | None = None
+    restarted: bool | None = None
+    calculation: Calculation | None = None
+    instantiation: Instantiation | None = None
+    failure: Failure | None = None
+
+
+class CalculateRequest(Contract):
+    """The body of `POST /v1/calculate`: statements in order; `names` are known values as calculator expressions."""
+
+    statements: tuple[str, ...] = Field(min_length=1, max_length=64)
+    names: dict[str, str] = Field(default_factory=dict)
+
+
+class CalculateResponse(Contract):
+    """In order; it ends early with the first statement that failed."""
+
+    calculations: tuple[Calculation, ...]

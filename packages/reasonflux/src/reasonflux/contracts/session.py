@@ -1,0 +1,98 @@
+"""A session: one problem's journal, folded."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from reasonflux.contracts.base import Contract
+from reasonflux.contracts.errors import Failure
+from reasonflux.contracts.events import Entry, Options, Outcome
+from reasonflux.contracts.instantiation import Instantiation
+from reasonflux.contracts.problem import MAX_PROBLEM_CHARS, Problem
+from reasonflux.contracts.template import Retrieval
+from reasonflux.contracts.trajectory import Review, Step
+from reasonflux.contracts.usage import Budget, Effort, Usage
+
+
+class Phase(StrEnum):
+    """Where a step stands."""
+
+    PLANNED = "planned"
+    RETRIEVED = "retrieved"
+    INSTANTIATED = "instantiated"
+    DONE = "done"
+    DROPPED = "dropped"
+
+
+class StepState(Contract):
+    step: Step
+    phase: Phase = Phase.PLANNED
+    retrieval: Retrieval | None = None
+    instantiations: tuple[Instantiation, ...] = ()
+    reviews: tuple[Review, ...] = ()
+
+    @property
+    def result(self) -> str | None:
+        """The value that later steps may use; None until the step is done."""
+        return self.instantiations[-1].result if self.phase is Phase.DONE and self.instantiations else None
+
+
+class Session(Contract):
+    """The fold of a journal: everything that is known about one problem's solution so far."""
+
+    id: str
+    problem: Problem
+    options: Options = Options()
+    parent: str | None = None
+    metadata: dict[str, str] = Field(default_factory=dict)
+    outcome: Outcome | None = Field(default=None, description="None while it runs")
+    abstraction: str | None = None
+    complete: bool = Field(default=False, description="the trajectory reaches the answer; nothing is left to plan")
+    steps: tuple[StepState, ...] = ()
+    revisions: int = 0
+    rounds: int = Field(default=0, description="navigator–executor exchanges so far")
+    failures: dict[str, int] = Field(default_factory=dict, description="failed tries per action")
+    last_failure: Failure | None = None
+    answer: str | None = None
+    explanation: str = ""
+    usage: Usage = Usage()
+    started_at: datetime
+    updated_at: datetime
+    last_seq: int = 1
+
+    @property
+    def finished(self) -> bool:
+        return self.outcome is not None
+
+    @property
+    def seconds(self) -> float:
+        """From the first event to the last, on the journal's clock."""
+        return (self.updated_at - self.started_at).total_seconds()
+
+    def step(self, step_id: int) -> StepState:
+        for state in self.steps:
+            if state.step.id == step_id:
+                return state
+        raise KeyError(f"session {self.id} has no step {step_id}")
+
+
+class CreateSession(Contract):
+    """The body of `POST /v1/sessions`."""
+
+    problem: str = Field(min_length=1, max_length=MAX_PROBLEM_CHARS)
+    effort: Effort = Effort.MEDIUM
+    budget: Budget | None = Field(default=None, description="overrides what the effort stands for")
+    library: str = "math"
+    horizon: int | None = Field(default=None, ge=1)
+    review: bool = True
+    retrieve: bool = True
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+
+class EventPage(Contract):
+    """A page of a journal; ask again with `after` = the last entry's seq."""
+
+    session_id: str
+    entries: tuple[Entry, ...]
+    finished: bool

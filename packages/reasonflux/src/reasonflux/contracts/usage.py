@@ -1,0 +1,85 @@
+"""What a session may spend and what it has spent."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from reasonflux.contracts.base import Contract
+
+
+class Tokens(Contract):
+    """Token counts of one or many engine calls, as the engine reported them."""
+
+    prompt: int = Field(default=0, ge=0)
+    cached: int = Field(default=0, ge=0)
+    """Part of `prompt` that the engine served from its prefix cache."""
+    completion: int = Field(default=0, ge=0)
+    calls: int = Field(default=0, ge=0)
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(
+            prompt=self.prompt + other.prompt,
+            cached=self.cached + other.cached,
+            completion=self.completion + other.completion,
+            calls=self.calls + other.calls,
+        )
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.completion
+
+
+class Usage(Contract):
+    """Tokens by role, summed over all internal calls."""
+
+    navigator: Tokens = Tokens()
+    executor: Tokens = Tokens()
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(navigator=self.navigator + other.navigator, executor=self.executor + other.executor)
+
+    @property
+    def all(self) -> Tokens:
+        return self.navigator + self.executor
+
+
+class Budget(Contract):
+    """What is left to spend. It only ever shrinks, and every hop receives what is left."""
+
+    rounds: int = Field(default=16, ge=0, description="navigator–executor exchanges")
+    tokens: int = Field(default=64_000, ge=0, description="prompt + completion tokens, both roles")
+    seconds: float = Field(default=300.0, ge=0, description="time until the deadline")
+    samples: int = Field(default=2, ge=1, description="instantiations of one step before its plan must change")
+
+    def minus(self, *, rounds: int = 0, tokens: int = 0, seconds: float = 0.0) -> "Budget":
+        """What remains after spending; never below zero."""
+        return Budget(
+            rounds=max(0, self.rounds - rounds),
+            tokens=max(0, self.tokens - tokens),
+            seconds=max(0.0, self.seconds - seconds),
+            samples=self.samples,
+        )
+
+    @property
+    def exhausted(self) -> str | None:
+        """The name of what ran out, or None."""
+        for name in ("rounds", "tokens", "seconds"):
+            if getattr(self, name) <= 0:
+                return name
+        return None
+
+
+class Effort(StrEnum):
+    """How hard to try; a name for a budget (the `reasoning_effort` of OpenAI's API)."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+    @property
+    def budget(self) -> Budget:
+        return {
+            Effort.LOW: Budget(rounds=6, tokens=16_000, seconds=60.0, samples=1),
+            Effort.MEDIUM: Budget(),
+            Effort.HIGH: Budget(rounds=48, tokens=256_000, seconds=1_200.0, samples=3),
+        }[self]

@@ -1,0 +1,296 @@
+"""Talking to an LLM server: any server that speaks OpenAI's chat completions (vLLM, SGLang, Ollama, a hosted API)."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Literal, Protocol, TypeVar
+
+import httpx
+from pydantic import BaseModel, Field, ValidationError
+
+from reasonflux.contracts import Contract, Tokens
+from reasonflux.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
+from reasonflux.http import CONNECT_SECONDS, LINE_ERRORS, http_client, what_happened
+from reasonflux.openai_wire import Completion, Models, Usage, advice, complaint, seconds_to_wait
+from reasonflux.sse import read_sse
+
+READY_SECONDS = 5.0
+LONGEST_BACKOFF_SECONDS = 8.0
+
+T = TypeVar("T")
+Wire = TypeVar("Wire", bound=BaseModel)
+
+
+class Message(Contract):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class EngineConfig(Contract):
+    """Where an engine is. `url` includes the version path: http://127.0.0.1:8010/v1."""
+
+    url: str
+    model: str
+    key: str | None = Field(default=None, repr=False)
+    timeout: float = Field(default=120.0, gt=0, description="seconds for a whole call, retries included")
+    retries: int = Field(default=3, ge=0, description="further tries after 429, 5xx and connection errors")
+
+
+class Reply(Contract):
+    """What the model said. `reasoning` is filled by servers that separate it from the text."""
+
+    text: str
+    reasoning: str = ""
+    finish_reason: str
+    """`stop`, or `length` when `max_tokens` cut the text short."""
+    tokens: Tokens
+
+
+OnDelta = Callable[[str], Awaitable[None]]
+
+
+class Engine(Protocol):
+    """The port that planning and instantiation stand on."""
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None = None,
+        schema_name: str = "reply",
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the deadline belongs to the port: every hop gets what is left
+        on_delta: OnDelta | None = None,
+    ) -> Reply:
+        """One reply to `messages`.
+
+        With a `schema` the text is JSON that fits it (unless it was cut by `max_tokens`). `timeout`: seconds for the
+        whole call; None means the engine's own. With `on_delta` the text is streamed: the deltas joined are
+        `Reply.text`. Raises EngineUnavailable, EngineRefused or EngineTimeout; what `on_delta` raises passes through.
+        """
+        ...
+
+
+def engine_http(*configs: EngineConfig, max_connections: int = 512) -> httpx.AsyncClient:
+    """The client to reach these engines with; see `reasonflux.http.http_client` for what its transport cannot do."""
+    longest = max((config.timeout for config in configs), default=120.0)
+    return http_client(timeout=longest, max_connections=max_connections)
+
+
+class OpenAIEngine:
+    """The real engine. `http` is shared and stays the caller's to close (see `engine_http`)."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        config: EngineConfig,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.config = config
+        self._http = http
+        self._sleep = sleep
+        self._base = config.url.rstrip("/")
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None = None,
+        schema_name: str = "reply",
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - see Engine.chat
+        on_delta: OnDelta | None = None,
+    ) -> Reply:
+        """See `Engine.chat`. Cancelling the call closes the connection, so the server stops generating."""
+        body: dict[str, Any] = {
+            "model": self.config.model,
+            "messages": [message.model_dump() for message in messages],
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+        }
+        if seed is not None:
+            body["seed"] = seed
+        if schema is not None:
+            wrapped = {"name": schema_name, "schema": schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": wrapped}
+        if on_delta is not None:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        seconds = self.config.timeout if timeout is None else timeout
+        return await self._within(seconds, lambda deadline: self._persist(body, on_delta, deadline))
+
+    async def models(self) -> tuple[str, ...]:
+        """The names of the models that the server offers; one quick try, for readiness checks. Raises EngineError."""
+
+        async def ask(_: float) -> tuple[str, ...]:
+            async with self._send("GET", "/models", None) as response:
+                return tuple(model.id for model in self._parse(Models, await self._read(response)).data)
+
+        try:
+            return await self._within(READY_SECONDS, ask)
+        except _TryAgain as again:
+            raise again.error from again.__cause__
+
+    async def ready(self) -> None:
+        """Return when the server is up and offers the configured model; raise EngineError naming what is missing."""
+        offered = await self.models()
+        if self.config.model not in offered:
+            raise EngineRefused(
+                f"the engine at {self._base} does not offer the model {self.config.model!r}",
+                hint=f"it offers {', '.join(offered) or 'none'}: set the role's …_ENGINE_MODEL to one of them",
+            )
+
+    async def _within(self, seconds: float, call: Callable[[float], Awaitable[T]]) -> T:
+        """`call(deadline)`, cut off after `seconds`. The deadline is on the event loop's clock."""
+        late = EngineTimeout(
+            f"the engine at {self._base} gave no complete reply within {max(0.0, seconds):g} s",
+            hint="give the call more time, ask for fewer tokens, or give the engine more capacity",
+        )
+        if seconds <= 0:
+            raise late
+        try:
+            async with asyncio.timeout(seconds) as clock:
+                return await call(asyncio.get_running_loop().time() + seconds)
+        except TimeoutError as error:
+            if not clock.expired():  # someone else's timeout, such as one inside on_delta
+                raise
+            raise late from error
+
+    async def _persist(self, body: dict[str, Any], on_delta: OnDelta | None, deadline: float) -> Reply:
+        """Try until there is a reply, the retries are used up, or the next wait would outlast the deadline."""
+        attempt = 0
+        while True:
+            try:
+                return await self._attempt(body, on_delta)
+            except _TryAgain as again:
+                # Jitter keeps callers that failed together from coming back together.
+                wait = again.retry_after + random.uniform(0.0, min(LONGEST_BACKOFF_SECONDS, 0.25 * 2.0**attempt))
+                if attempt == self.config.retries or asyncio.get_running_loop().time() + wait >= deadline:
+                    raise again.error from again.__cause__
+                await self._sleep(wait)
+            attempt += 1
+
+    async def _attempt(self, body: dict[str, Any], on_delta: OnDelta | None) -> Reply:
+        async with self._send("POST", "/chat/completions", body) as response:
+            if on_delta is not None and "text/event-stream" in response.headers.get("content-type", ""):
+                return await self._read_stream(response, on_delta)
+            completion = self._parse(Completion, await self._read(response))
+        if not completion.choices:
+            raise self._foreign(complaint(str(completion.error or "no choices")))
+        choice = completion.choices[0]
+        text = choice.message.content
+        if on_delta is not None and text:  # a server that ignores `stream`
+            await on_delta(text)
+        return Reply(
+            text=text,
+            reasoning=choice.message.thinking,
+            finish_reason=choice.finish_reason or "stop",
+            tokens=(completion.usage or Usage()).tokens,
+        )
+
+    async def _read_stream(self, response: httpx.Response, on_delta: OnDelta) -> Reply:
+        text: list[str] = []
+        reasoning: list[str] = []
+        finish_reason, usage = "stop", Usage()
+        try:
+            async with aclosing(self._chunks(response)) as chunks:
+                async for chunk in chunks:
+                    usage = chunk.usage or usage
+                    for choice in chunk.choices[:1]:
+                        finish_reason = choice.finish_reason or finish_reason
+                        reasoning.append(choice.delta.thinking)
+                        if choice.delta.content:
+                            text.append(choice.delta.content)
+                            await on_delta(choice.delta.content)
+        except _TryAgain as again:
+            if text:  # the reader has seen tokens: only the caller knows how to start over
+                raise again.error from again.__cause__
+            raise
+        return Reply(text="".join(text), reasoning="".join(reasoning), finish_reason=finish_reason, tokens=usage.tokens)
+
+    async def _chunks(self, response: httpx.Response) -> AsyncGenerator[Completion, None]:
+        """The chunks of a stream, to its proper end. Raises _TryAgain when it breaks off before that."""
+        finished = False
+        try:
+            async for event in read_sse(response.aiter_bytes()):
+                if event.data == "[DONE]":
+                    return
+                chunk = self._parse(Completion, event.data)
+                if chunk.error:
+                    raise self._broken_off(complaint(event.data))
+                finished = finished or any(choice.finish_reason for choice in chunk.choices)
+                yield chunk
+        except LINE_ERRORS as error:
+            if not finished:
+                raise self._broken_off(what_happened(error)) from error
+        if not finished:
+            raise self._broken_off("the stream ended without a finish_reason")
+
+    @asynccontextmanager
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> AsyncIterator[httpx.Response]:
+        """An open response with status 200. Raises _TryAgain or EngineRefused otherwise."""
+        headers = {"Authorization": f"Bearer {self.config.key}"} if self.config.key else {}
+        limits = httpx.Timeout(None, connect=CONNECT_SECONDS)  # the call's deadline bounds the rest
+        try:
+            request = self._http.build_request(method, self._base + path, json=body, headers=headers, timeout=limits)
+            response = await self._http.send(request, stream=True)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            hint = "it looks like http://HOST:PORT/v1"
+            raise EngineRefused(f"the engine's URL {self._base!r} cannot be used: {error}", hint=hint) from error
+        except LINE_ERRORS as error:
+            unreachable = EngineUnavailable(
+                f"cannot reach the engine at {self._base}: {what_happened(error)}",
+                hint="start it, or set the role's …_ENGINE_URL to where it runs (with /v1)",
+            )
+            raise _TryAgain(unreachable) from error
+        try:
+            if response.status_code != 200:
+                raise self._refusal(response, await self._read(response), with_schema="response_format" in (body or {}))
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        try:
+            return await response.aread()
+        except LINE_ERRORS as error:
+            raise self._broken_off(what_happened(error)) from error
+
+    def _parse(self, shape: type[Wire], content: bytes | str) -> Wire:
+        try:
+            return shape.model_validate_json(content)
+        except ValidationError as error:
+            raise self._foreign(complaint(content)[:120] or "an empty body") from error
+
+    def _foreign(self, sent: str) -> EngineRefused:
+        return EngineRefused(
+            f"{self._base} does not answer like an OpenAI-compatible server; it sent: {sent}",
+            hint="check the role's …_ENGINE_URL; it usually ends in /v1",
+        )
+
+    def _broken_off(self, why: str) -> "_TryAgain":
+        message = f"the engine at {self._base} broke off its reply: {why}"
+        return _TryAgain(EngineUnavailable(message, hint="look into the engine's log"))
+
+    def _refusal(self, response: httpx.Response, content: bytes, *, with_schema: bool) -> Exception:
+        status, said = response.status_code, complaint(content)
+        message = f"the engine at {self._base} answered {status} for model {self.config.model!r}: {said}"
+        if status == 429 or status >= 500:
+            hint = "lower the load or give the engine more capacity" if status == 429 else "look into the engine's log"
+            wait = seconds_to_wait(response.headers.get("retry-after"))
+            return _TryAgain(EngineUnavailable(message, hint=hint), retry_after=wait)
+        return EngineRefused(message, hint=advice(status, said.lower(), with_schema))
+
+
+class _TryAgain(Exception):
+    """A failed attempt that may be repeated; `error` is what the caller sees when it is not."""
+
+    def __init__(self, error: EngineError, *, retry_after: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.retry_after = retry_after

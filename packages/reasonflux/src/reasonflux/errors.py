@@ -1,0 +1,102 @@
+"""Errors that carry a `Failure`: what happened, whether another try can help, and what the reader can do.
+
+    ReasonFluxError               internal            (each service grows its own small tree under this one)
+    ├── EngineError               engine_unavailable  an LLM server gave no reply
+    │   ├── EngineUnavailable     engine_unavailable  not reachable, overloaded or broken, after all retries
+    │   ├── EngineRefused         engine_refused      it understood and said no (4xx), or it speaks another protocol
+    │   └── EngineTimeout         deadline_exceeded   no complete reply within the call's time
+    ├── ServiceUnavailable        service_unavailable one of our own services or stores is not reachable
+    ├── InvalidRequest            invalid_request     the caller must change something
+    └── NotFound                  not_found           no such session, template, path …
+
+`reasonflux.service` turns the failure's kind into an HTTP status, once; `reasonflux.client` turns it back.
+"""
+
+from typing import ClassVar
+
+from reasonflux.contracts import Failure, FailureKind
+
+
+class ReasonFluxError(Exception):
+    """The base of every expected error.
+
+    `message` is one sentence that says what happened; `hint` says what to do about it. `kind` and `retryable` are
+    the class's own unless given.
+    """
+
+    kind: ClassVar[FailureKind] = FailureKind.INTERNAL
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        kind: FailureKind | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.failure = Failure(
+            kind=self.kind if kind is None else kind,
+            message=message,
+            hint=hint,
+            retryable=self.retryable if retryable is None else retryable,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.failure.message} ({self.failure.hint})" if self.failure.hint else self.failure.message
+
+
+class EngineError(ReasonFluxError):
+    """An LLM server gave no usable reply."""
+
+    kind = FailureKind.ENGINE_UNAVAILABLE
+
+
+class EngineUnavailable(EngineError):
+    """The engine cannot be reached, is overloaded, or broke off, and the retries are used up."""
+
+    retryable = True
+
+
+class EngineRefused(EngineError):
+    """The engine answered that it will not do this; the same request would be refused again."""
+
+    kind = FailureKind.ENGINE_REFUSED
+
+
+class EngineTimeout(EngineError):
+    """No complete reply within the time that the caller gave."""
+
+    kind = FailureKind.DEADLINE_EXCEEDED
+    retryable = True
+
+
+class ServiceUnavailable(ReasonFluxError):
+    """One of ReasonFlux's own services, or a store that it stands on, cannot be reached."""
+
+    kind = FailureKind.SERVICE_UNAVAILABLE
+    retryable = True
+
+
+class InvalidRequest(ReasonFluxError):
+    """The caller must change the request."""
+
+    kind = FailureKind.INVALID_REQUEST
+
+
+class NotFound(ReasonFluxError):
+    """What was asked for by name does not exist."""
+
+    kind = FailureKind.NOT_FOUND
+
+
+_BY_KIND: dict[FailureKind, type[ReasonFluxError]] = {
+    cls.kind: cls for cls in (EngineUnavailable, EngineRefused, ServiceUnavailable, InvalidRequest, NotFound)
+}
+
+
+def from_failure(failure: Failure) -> ReasonFluxError:
+    """The error that carries this failure: the class of its kind where there is one, else the base."""
+    cls = _BY_KIND.get(failure.kind, ReasonFluxError)
+    return cls(failure.message, hint=failure.hint, kind=failure.kind, retryable=failure.retryable)

@@ -1,0 +1,1 @@
+"""The embedded stack: Redis, two vLLM engines and the three services as child processes on one machine."""

@@ -1,0 +1,1 @@
+"""The executor service: instantiates one template on one step of a problem."""

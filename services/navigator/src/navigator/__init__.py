@@ -1,0 +1,1 @@
+"""The navigator service: plans trajectories, reviews steps, keeps the journal."""

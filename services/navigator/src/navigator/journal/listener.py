@@ -1,0 +1,120 @@
+"""One Pub/Sub connection per process, shared by everyone who waits.
+
+A blocking connection for each follower would make the number of open streams the number of Redis connections, and a
+bounded pool would run dry under them. So one connection listens, only to the sessions that are followed from this
+process, and hands what it hears to mailboxes. When it breaks, everyone is told to look again after reconnecting.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from navigator.journal.following import LOOK_AGAIN, Mailbox
+from reasonflux.contracts import Delta
+
+_IDLE_SECONDS = 30.0
+_RECONNECT_SECONDS = (0.05, 1.0)
+
+
+@dataclass
+class _Channel:
+    mailboxes: set[Mailbox] = field(default_factory=set)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once Redis has confirmed the subscription."""
+
+
+class Listener:
+    """Hands the messages of Redis channels to mailboxes. The client given must not retry: reconnecting is done here."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._channels: dict[str, _Channel] = {}
+        self._pubsub: PubSub | None = None
+        self._changing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def listening(self, name: str, mailbox: Mailbox, patience: float) -> AsyncIterator[None]:
+        """Let the mailbox hear the channel. Waits up to `patience` seconds for Redis to confirm; what was published
+        from then on is heard. Without confirmation it starts deaf, and is told to look again when Redis is back."""
+        channel = self._channels.setdefault(name, _Channel())
+        channel.mailboxes.add(mailbox)
+        try:
+            if self._task is None or self._task.done():
+                self._task = asyncio.create_task(self._listen(), name="journal listener")
+            elif len(channel.mailboxes) == 1:
+                await self._settle(name)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(channel.heard.wait(), patience)
+            yield
+        finally:
+            channel.mailboxes.discard(mailbox)
+            if not channel.mailboxes and self._channels.get(name) is channel:
+                del self._channels[name]
+                await self._settle(name)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _settle(self, name: str) -> None:
+        """Make the live connection hear `name` exactly when somebody wants it, as of now: followers come and go
+        while earlier changes are still on their way."""
+        async with self._changing:
+            if self._pubsub is not None:
+                change = self._pubsub.subscribe if name in self._channels else self._pubsub.unsubscribe
+                with suppress(RedisError, OSError):  # the connection broke: reconnecting subscribes to what is wanted
+                    await change(name)
+
+    async def _listen(self) -> None:
+        """Hold a connection for as long as anybody listens."""
+        while self._channels:
+            try:
+                async with self._redis.pubsub() as pubsub:
+                    try:
+                        async with self._changing:
+                            self._pubsub = pubsub
+                            await pubsub.subscribe(*self._channels)
+                        await self._hear(pubsub)
+                    finally:
+                        async with self._changing:
+                            self._pubsub = None
+                        for channel in self._channels.values():
+                            channel.heard.clear()
+            except (RedisError, OSError):
+                await asyncio.sleep(random.uniform(*_RECONNECT_SECONDS))
+
+    async def _hear(self, pubsub: PubSub) -> None:
+        while pubsub.subscribed:
+            message = await pubsub.get_message(timeout=_IDLE_SECONDS)
+            channel = self._channels.get(message["channel"]) if message else None
+            if message is None or channel is None:
+                continue
+            if message["type"] == "subscribe":
+                channel.heard.set()
+                _hand_out(channel, LOOK_AGAIN)
+            elif message["type"] == "message":
+                _hand_out(channel, _item(message["data"]))
+
+
+def _item(data: str) -> Delta | int:
+    if data.isdigit():
+        return int(data)
+    try:
+        return Delta.model_validate_json(data)
+    except ValidationError:
+        return LOOK_AGAIN
+
+
+def _hand_out(channel: _Channel, item: Delta | int) -> None:
+    for mailbox in channel.mailboxes:
+        mailbox.put(item)

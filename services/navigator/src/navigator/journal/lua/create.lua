@@ -1,0 +1,23 @@
+local id, sessions, idem, fingerprint, token, first = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local session = root .. 'session:' .. id
+
+if idem ~= '' then
+  local known = redis.call('HMGET', root .. idem, 'session', 'fingerprint')
+  if known[1] then
+    return {known[2] == fingerprint and 'ok' or 'reused', known[1]}
+  end
+end
+local before = redis.call('HMGET', session, 'state', 'token')
+if before[1] then
+  return {before[2] == token and 'ok' or 'exists', id}
+end
+
+redis.call('HSET', session, 'state', 'running', 'epoch', 0, 'owner', '', 'sessions', sessions, 'idem', idem)
+append(id, 1, {first}, false, token)
+redis.call('ZADD', root .. sessions, redis.call('INCR', root .. 'created'), id)
+if idem ~= '' then
+  redis.call('HSET', root .. idem, 'session', id, 'fingerprint', fingerprint)
+end
+redis.call('ZADD', runnable, now(), id)
+redis.call('PUBLISH', root .. 'wake', 'again')
+return {'ok', id}

@@ -1,0 +1,36 @@
+-- Stands before every script. One script is one atomic step; nothing in here waits.
+--
+-- KEYS[1] is the shard's runnable set, which routes the script; ARGV[1] is the shard's root, such as 'rf:{0}:'.
+-- All other keys carry the same hash tag, and are named here and in redis_journal.py only:
+--   runnable         ZSET    session -> end of its lease; an end in the past means free since then
+--   session:<id>     HASH    state (running, finished), epoch, owner, next, claims, token, at, sessions, idem
+--   events:<id>      STREAM  entry <seq>-0: at, event
+--   sessions:<tenant>  ZSET  session -> order of creation
+--   idem:<tenant>:<key>  HASH  session, fingerprint
+--   created          counter
+-- Channels: live:<id> (the last seq after each append; deltas; 'again' when deleted), wake (a session is free).
+-- Times are microseconds of Redis TIME: fine enough to keep the order in which sessions became free.
+
+local runnable, root = KEYS[1], ARGV[1]
+
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+-- Appends payloads from `seq` on and tells the followers. `token` names the call: a client that lost the reply sends
+-- the same call again and is told what it did, instead of doing it twice. Returns the entries' time.
+local function append(id, seq, payloads, finished, token)
+  local session = root .. 'session:' .. id
+  local at = string.format('%.0f', now())
+  for n, payload in ipairs(payloads) do
+    redis.call('XADD', root .. 'events:' .. id, string.format('%d-0', seq + n - 1), 'at', at, 'event', payload)
+  end
+  redis.call('HSET', session, 'next', seq + #payloads, 'claims', 0, 'token', token, 'at', at)
+  if finished then
+    redis.call('HSET', session, 'state', 'finished')
+    redis.call('ZREM', runnable, id)
+  end
+  redis.call('PUBLISH', root .. 'live:' .. id, seq + #payloads - 1)
+  return at
+end

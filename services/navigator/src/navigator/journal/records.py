@@ -1,0 +1,31 @@
+"""What both journals write by themselves, and what they check before writing."""
+
+from collections.abc import Sequence
+
+from reasonflux.contracts import Event, Failure, FailureKind, Outcome, SessionFinished
+
+MAX_CLAIMS = 20
+"""Claims in a row without a commit before a session is given up: it takes its workers down."""
+
+
+def cancelled() -> SessionFinished:
+    return SessionFinished(outcome=Outcome.CANCELLED, explanation="The session was cancelled.")
+
+
+def given_up(claims: int) -> SessionFinished:
+    """The end of a session whose workers all vanished before they could commit anything."""
+    failure = Failure(
+        kind=FailureKind.INTERNAL,
+        message=f"{claims} workers in a row started on this session and stopped before they could record a step.",
+        hint="Look at the navigator's logs around this session: its problem may crash a worker or outlast its lease.",
+    )
+    return SessionFinished(outcome=Outcome.FAILED, explanation=failure.message, failure=failure)
+
+
+def ends_session(events: Sequence[Event]) -> bool:
+    """Whether these events end their session. Raises ValueError for a list that no journal may hold."""
+    if not events:
+        raise ValueError("a commit needs at least one event")
+    if any(isinstance(event, SessionFinished) for event in events[:-1]):
+        raise ValueError("session.finished must be the last event of a session")
+    return isinstance(events[-1], SessionFinished)

@@ -1,0 +1,272 @@
+"""The journal on Redis (6.2 or later). Lease, epoch and data move together, in one Lua script for each change.
+
+Commands go through a bounded pool that queues when it is busy; live text and waiting have a client of their own
+(see listener.py). Scripts are sent by their hash, and as text when the server does not know them.
+"""
+
+import hashlib
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from navigator.errors import (
+    CommitConflict,
+    CursorExpired,
+    IdempotencyConflict,
+    JournalUnavailable,
+    LeaseLost,
+    SessionExists,
+    SessionNotFound,
+)
+from navigator.journal.following import LOOK_AGAIN, Mailbox, View, follow
+from navigator.journal.listener import Listener
+from navigator.journal.records import MAX_CLAIMS, cancelled, ends_session, given_up
+from navigator.ports import Claim
+from reasonflux.contracts import EVENT, Delta, Entry, Event, SessionStarted
+
+SCRIPTS = ("create", "claim", "renew", "commit", "release", "cancel", "delete")
+_PAGE = 256
+_EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def load_scripts() -> dict[str, str]:
+    """The Lua scripts of this package by name, complete with their prelude."""
+    folder = resources.files("navigator.journal") / "lua"
+    prelude = (folder / "prelude.lua").read_text("utf-8")
+    return {name: prelude + (folder / f"{name}.lua").read_text("utf-8") for name in SCRIPTS}
+
+
+class RedisJournal:
+    """A `navigator.ports.Journal`. Connects when it is first used; `close` ends what it opened.
+
+    `prefix` keeps journals on one server apart. `safety_read` is how many seconds a follower trusts silence before it
+    reads the journal anyway. `scripts` replaces scripts by name, for tests that show what a script is there for.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "rf",
+        max_claims: int = MAX_CLAIMS,
+        safety_read: float = 5.0,
+        connections: int = 32,
+        scripts: Mapping[str, str] | None = None,
+    ) -> None:
+        self._root = f"{prefix}:{{0}}:"
+        self._max_claims = max_claims
+        self._safety_read = safety_read
+        self._scripts = {
+            name: (hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), source)
+            for name, source in {**load_scripts(), **(scripts or {})}.items()
+        }
+        # Retrying after a broken connection is safe: a write that is sent again is known by its token, and a claim
+        # whose reply was lost costs one lease.
+        self._redis = _client(url, connections, Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 3))
+        self._live = _client(url, connections, Retry(NoBackoff(), 0))
+        self._listener = Listener(self._live)
+
+    async def create(
+        self,
+        session_id: str,
+        first: SessionStarted,
+        *,
+        tenant: str = "default",
+        idempotency_key: str | None = None,
+        fingerprint: str = "",
+    ) -> str:
+        who = quote(tenant, safe="")  # so that no tenant's name can reach into another's keys
+        idem = "" if idempotency_key is None else f"idem:{who}:{idempotency_key}"
+        status, known = await self._run(
+            "create", session_id, f"sessions:{who}", idem, fingerprint, _token(), first.model_dump_json()
+        )
+        if status == "reused":
+            raise IdempotencyConflict(
+                "The idempotency key was used for a different request.", hint="Send a new key with a new request."
+            )
+        if status == "exists":
+            raise SessionExists(f"A session {session_id} exists already.")
+        return str(known)
+
+    async def claim(self, owner: str, lease_seconds: float) -> Claim | None:
+        failed = given_up(self._max_claims).model_dump_json()
+        taken = await self._run("claim", owner, _micros(lease_seconds), self._max_claims, failed, _token())
+        if taken is None:
+            return None
+        return Claim(session_id=taken[0], epoch=taken[1], owner=owner, attempts=taken[2])
+
+    async def renew(self, claim: Claim, lease_seconds: float) -> None:
+        reply = await self._run("renew", claim.session_id, claim.epoch, _micros(lease_seconds))
+        if reply[0] == "lost":
+            raise _lost(claim)
+
+    async def commit(self, claim: Claim, expected_next: int, events: Sequence[Event]) -> tuple[Entry, ...]:
+        finished = int(ends_session(events))
+        payloads = [EVENT.dump_json(event).decode() for event in events]
+        args: tuple[str | int, ...] = (claim.session_id, claim.epoch, expected_next, finished, _token(), *payloads)
+        status, *rest = await self._run("commit", *args)
+        if status == "lost":
+            raise _lost(claim)
+        if status == "taken":
+            raise CommitConflict(
+                f"Session {claim.session_id} goes on at {rest[0]}, not at {expected_next}.",
+                hint="Read the journal again: something was committed that this worker does not know.",
+            )
+        at = _time(rest[0])
+        return tuple(Entry(seq=seq, at=at, event=event) for seq, event in enumerate(events, expected_next))
+
+    async def release(self, claim: Claim) -> None:
+        await self._run("release", claim.session_id, claim.epoch)
+
+    async def cancel(self, session_id: str) -> bool:
+        reply = await self._run("cancel", session_id, cancelled().model_dump_json(), _token())
+        if reply[0] == "missing":
+            raise _unknown(session_id)
+        return bool(reply[0] == "ok")
+
+    async def read(self, session_id: str, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
+        return (await self._look(session_id, after, limit)).entries
+
+    async def follow(
+        self, session_id: str, after: int = 0, *, deltas: bool = False
+    ) -> AsyncGenerator[Entry | Delta, None]:
+        async def look(cursor: int) -> View:
+            return await self._look(session_id, cursor, _PAGE)
+
+        mailbox = Mailbox(deltas=deltas)
+        async with self._listener.listening(self._channel(session_id), mailbox, self._safety_read):
+            mailbox.forget(LOOK_AGAIN)  # the first look sees all of it
+            async for item in follow(look, mailbox, after, self._safety_read):
+                yield item
+
+    async def publish(self, session_id: str, delta: Delta) -> None:
+        with suppress(RedisError, OSError):
+            await self._live.publish(self._channel(session_id), delta.model_dump_json())
+
+    async def wake(self, seconds: float = 10.0) -> None:
+        mailbox = Mailbox(deltas=False)
+        async with self._listener.listening(f"{self._root}wake", mailbox, self._safety_read):
+            mailbox.forget(LOOK_AGAIN)
+            with _redis_errors():
+                async with self._redis.pipeline(transaction=True) as pipe:
+                    pipe.time()
+                    pipe.zrange(f"{self._root}runnable", 0, 0, withscores=True)
+                    (whole, micros), first = await pipe.execute()
+            if first:
+                now = whole * 1_000_000 + micros
+                seconds = min(seconds, (first[0][1] - now) / 1_000_000)
+            if seconds > 0:
+                await mailbox.take(seconds)
+
+    async def list(self, tenant: str = "default", limit: int = 50, before: str | None = None) -> tuple[str, ...]:
+        key = f"{self._root}sessions:{quote(tenant, safe='')}"
+        with _redis_errors():
+            newest = "+inf" if before is None else await self._redis.zscore(key, before)
+            if newest is None:
+                raise CursorExpired(f"There is no session {before} to continue from.", hint="Start at the first page.")
+            bound = newest if isinstance(newest, str) else f"({newest:.0f}"
+            ids = await self._redis.zrevrangebyscore(key, bound, "-inf", start=0, num=limit)
+        return tuple(str(session_id) for session_id in ids)
+
+    async def delete(self, session_id: str) -> None:
+        reply = await self._run("delete", session_id)
+        if reply[0] == "missing":
+            raise _unknown(session_id)
+
+    async def ping(self) -> None:
+        with _redis_errors():
+            await self._redis.ping()
+
+    async def close(self) -> None:
+        await self._listener.close()
+        await self._live.aclose()
+        await self._redis.aclose()
+
+    def _channel(self, session_id: str) -> str:
+        return f"{self._root}live:{session_id}"
+
+    async def _look(self, session_id: str, after: int, limit: int | None) -> View:
+        """The session's standing and its entries behind `after`, read in one step."""
+        with _redis_errors():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hmget(f"{self._root}session:{session_id}", ["state", "next", "epoch"])
+                pipe.xrange(f"{self._root}events:{session_id}", min=f"{after + 1}-0", count=limit)
+                (state, following, epoch), found = await pipe.execute()
+        if state is None:
+            raise _unknown(session_id)
+        return View(
+            entries=tuple(_entry(name, fields) for name, fields in found),
+            last=int(following) - 1,
+            epoch=int(epoch),
+            finished=state == "finished",
+        )
+
+    async def _run(self, name: str, *args: str | int) -> Any:
+        digest, source = self._scripts[name]
+        with _redis_errors():
+            try:
+                return await self._redis.evalsha(digest, 1, f"{self._root}runnable", self._root, *args)
+            except NoScriptError:
+                return await self._redis.eval(source, 1, f"{self._root}runnable", self._root, *args)
+
+
+def _client(url: str, connections: int, retry: Retry) -> Redis:
+    """A client whose callers queue for a connection instead of failing or opening more and more of them."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=10.0,
+        decode_responses=True,
+        protocol=2,
+        socket_timeout=5.0,
+        socket_connect_timeout=2.0,
+        socket_keepalive=True,
+        health_check_interval=30,
+        retry=retry,
+    )
+    return Redis.from_pool(pool)
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise JournalUnavailable(
+            f"The journal's Redis does not serve: {error}",
+            hint="Check that Redis runs, that REASONFLUX_REDIS_URL points at it, and that it has memory and disk left.",
+        ) from error
+
+
+def _lost(claim: Claim) -> LeaseLost:
+    return LeaseLost(f"Claim {claim.epoch} of {claim.owner} on session {claim.session_id} is void.")
+
+
+def _unknown(session_id: str) -> SessionNotFound:
+    return SessionNotFound(f"There is no session {session_id}.")
+
+
+def _token() -> str:
+    return uuid4().hex
+
+
+def _micros(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def _time(micros: str) -> datetime:
+    return _EPOCH_START + timedelta(microseconds=int(micros))
+
+
+def _entry(name: str, fields: Mapping[str, str]) -> Entry:
+    seq = int(name.partition("-")[0])
+    return Entry(seq=seq, at=_time(fields["at"]), event=EVENT.validate_json(fields["event"]))

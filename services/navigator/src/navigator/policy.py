@@ -1,0 +1,171 @@
+"""What to do next. Pure: `decide(session)` names every action that the journal so far allows.
+
+    plan → retrieve per step → instantiate what is ready → review → continue | retry | revise the remainder | finish
+
+Actions that `decide` returns together may run at the same time; the runner starts those that are not yet under way and
+asks again after every event. Every action ends in one event that takes it off the list, so the loop ends within the
+budget: an instantiation costs a round, a change of plan costs a revision, a failure costs a try.
+"""
+
+from dataclasses import dataclass
+
+from reasonflux.contracts import (
+    Budget,
+    Failure,
+    FailureKind,
+    Outcome,
+    Phase,
+    Session,
+    SessionFinished,
+    StepState,
+    Verdict,
+)
+
+MAX_TRIES = 3
+"""Tries of one action that gives no outcome before the session stops."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Ask the navigator LLM for a trajectory, or for what follows the horizon."""
+
+
+@dataclass(frozen=True)
+class Retrieve:
+    step_id: int
+
+
+@dataclass(frozen=True)
+class Instantiate:
+    step_id: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class ReviewStep:
+    step_id: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    event: SessionFinished
+
+
+Action = Plan | Retrieve | Instantiate | ReviewStep | Finish
+
+
+def decide(session: Session) -> tuple[Action, ...]:
+    """Every action that is due now; nothing once the session is finished."""
+    if session.finished:
+        return ()
+    if end := _end(session):
+        return (end,)
+    if session.abstraction is None:
+        return (Plan(),)
+    if due := (*_retrievals(session), *_instantiations(session), *_reviews(session)):
+        return due
+    if not session.complete:
+        return (Plan(),)
+    return (_conclude(session),)
+
+
+def remaining(session: Session) -> Budget:
+    """What the session may still spend."""
+    return session.options.budget.minus(rounds=session.rounds, tokens=session.usage.all.total, seconds=session.seconds)
+
+
+def may_retry(session: Session, state: StepState) -> bool:
+    """Whether the step has samples left."""
+    return len(state.instantiations) < session.options.budget.samples
+
+
+def may_revise(session: Session) -> bool:
+    return session.revisions < session.options.max_revisions
+
+
+def _retrievals(session: Session) -> list[Action]:
+    """Retrieval needs no results, so all planned steps look for their templates at once."""
+    return [
+        Retrieve(state.step.id)
+        for state in session.steps
+        if state.phase is Phase.PLANNED and _wants_template(session, state)
+    ]
+
+
+def _wants_template(session: Session, state: StepState) -> bool:
+    asked_for = state.step.query is not None or state.step.template_id is not None
+    return session.options.retrieve and asked_for
+
+
+def _instantiations(session: Session) -> list[Action]:
+    done = {state.step.id for state in session.steps if state.phase is Phase.DONE}
+    return [
+        Instantiate(state.step.id, len(state.instantiations) + 1)
+        for state in session.steps
+        if _awaits_executor(session, state) and done.issuperset(state.step.depends_on)
+    ]
+
+
+def _awaits_executor(session: Session, state: StepState) -> bool:
+    if state.phase is Phase.PLANNED:
+        return not _wants_template(session, state)
+    if state.phase is Phase.INSTANTIATED:  # a failed try that nobody reviews is simply tried again
+        return not session.options.review and may_retry(session, state)
+    return state.phase is Phase.RETRIEVED
+
+
+def _reviews(session: Session) -> list[Action]:
+    """One at a time: each review reads all that came before it, and the navigator's prompt only grows at the end."""
+    if not session.options.review:
+        return []
+    waiting = [state for state in session.steps if state.phase is Phase.INSTANTIATED]
+    return [ReviewStep(waiting[0].step.id, len(waiting[0].instantiations))] if waiting else []
+
+
+def _end(session: Session) -> Finish | None:
+    """The end that is due whatever else could be done."""
+    if any(review.verdict is Verdict.FINISH for state in session.steps for review in state.reviews):
+        return _answered(session) if session.answer is not None else _unsolved(session, session.explanation)
+    if failure := _hopeless_failure(session):
+        unsolved = failure.kind in (FailureKind.UNPARSABLE_REPLY, FailureKind.DEADLINE_EXCEEDED)
+        outcome = Outcome.UNSOLVED if unsolved else Outcome.FAILED
+        return Finish(SessionFinished(outcome=outcome, explanation=failure.message, failure=failure))
+    left = remaining(session)
+    out_of = left.exhausted
+    if out_of == "rounds" and not _instantiations(session):
+        out_of = left.model_copy(update={"rounds": 1}).exhausted  # what is already instantiated may still be reviewed
+    if out_of:
+        failure = Failure(
+            kind=FailureKind.BUDGET_EXHAUSTED,
+            message=f"the budget of {out_of} ran out before an answer was found",
+            hint="ask again with a higher effort or a larger budget",
+        )
+        return Finish(SessionFinished(outcome=Outcome.UNSOLVED, explanation=failure.message, failure=failure))
+    return None
+
+
+def _hopeless_failure(session: Session) -> Failure | None:
+    failure = session.last_failure
+    if failure is None or not session.failures:
+        return None
+    return failure if not failure.retryable or max(session.failures.values()) >= MAX_TRIES else None
+
+
+def _conclude(session: Session) -> Finish:
+    """Nothing is left to do: the last step's result is the answer, if there is one."""
+    live = [state for state in session.steps if state.phase is not Phase.DROPPED]
+    if not live:
+        return _unsolved(session, session.explanation or "no template trajectory was found for this problem")
+    stuck = [state.step.id for state in live if state.phase is not Phase.DONE]
+    if stuck:
+        return _unsolved(session, f"step {stuck[0]} gave no result that later steps could build on")
+    return _answered(session.model_copy(update={"answer": live[-1].result}))
+
+
+def _answered(session: Session) -> Finish:
+    return Finish(SessionFinished(outcome=Outcome.SOLVED, answer=session.answer, explanation=session.explanation))
+
+
+def _unsolved(session: Session, why: str) -> Finish:
+    return Finish(SessionFinished(outcome=Outcome.UNSOLVED, explanation=why or "the navigator gave the problem up"))

@@ -1,0 +1,221 @@
+"""The loop that touches the world: claim → decide → perform → commit, until the session is finished.
+
+Everything that happened is in the journal, so a worker that dies loses nothing but work in flight: the next one reads
+the journal and goes on. Work in flight runs at least once; what is committed, and so what a client sees, exactly once.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from navigator.errors import LeaseLost
+from navigator.llm import NavigatorLLM, Unusable
+from navigator.policy import Action, Finish, Instantiate, Plan, Retrieve, ReviewStep, decide, remaining
+from navigator.ports import Claim, Executor, Journal, TemplateStore
+from navigator.session import advance, fold
+from reasonflux.contracts import (
+    ActionFailed,
+    ActionKind,
+    Delta,
+    Entry,
+    Event,
+    Failure,
+    FailureKind,
+    InstantiateEvent,
+    InstantiateRequest,
+    KnownResult,
+    PlanMade,
+    Query,
+    Retrieval,
+    SearchRequest,
+    Session,
+    StepInstantiated,
+    StepRestarted,
+    StepRetrieved,
+    StepReviewed,
+    Usage,
+    Verdict,
+)
+from reasonflux.engine import OnDelta
+from reasonflux.errors import ReasonFluxError
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Carries sessions on. One runner serves many sessions at the same time; it keeps no state of its own."""
+
+    journal: Journal
+    llm: NavigatorLLM
+    templates: TemplateStore
+    executor: Executor
+    lease_seconds: float = 15.0
+
+    async def run(self, claim: Claim) -> Session:
+        """Carry the claimed session to its end. Raises LeaseLost when another worker or a cancellation came first."""
+        async with self._lease(claim):
+            entries = list(await self.journal.read(claim.session_id))
+            session = fold(claim.session_id, entries)
+            if claim.epoch > 1 and not session.finished:
+                session = await self._commit(claim, session, entries, [StepRestarted(epoch=claim.epoch)])
+            return await self._loop(claim, session, entries)
+
+    async def _loop(self, claim: Claim, session: Session, entries: list[Entry]) -> Session:
+        running: dict[Action, asyncio.Task[Event]] = {}
+        try:
+            while not session.finished:
+                due = decide(session)
+                if isinstance(due[0], Finish):
+                    return await self._commit(claim, session, entries, [due[0].event])
+                for action in due:
+                    if action not in running:
+                        work = self._perform(claim, session, tuple(entries), action)
+                        running[action] = asyncio.create_task(work)
+                for action in running.keys() - set(due):  # the plan changed under it
+                    running.pop(action).cancel()
+                await asyncio.wait(running.values(), return_when=asyncio.FIRST_COMPLETED)
+                done = [action for action, task in running.items() if task.done()]
+                events = [running.pop(action).result() for action in done]
+                session = await self._commit(claim, session, entries, events)
+            return session
+        finally:
+            for task in running.values():
+                task.cancel()
+            await asyncio.gather(*running.values(), return_exceptions=True)
+
+    async def _commit(self, claim: Claim, session: Session, entries: list[Entry], events: Sequence[Event]) -> Session:
+        for entry in await self.journal.commit(claim, session.last_seq + 1, events):
+            session = advance(session, entry)
+            entries.append(entry)
+        return session
+
+    async def _perform(self, claim: Claim, session: Session, entries: Sequence[Entry], action: Action) -> Event:
+        """Carry one action out. It always ends in one event, whatever the world does."""
+        kind, step_id = _name(action)
+        try:
+            async with asyncio.timeout(max(0.0, remaining(session).seconds)):
+                match action:
+                    case Plan():
+                        trajectory, tokens = await self.llm.plan(session, entries, self._deltas(claim, action))
+                        return PlanMade(trajectory=trajectory, usage=tokens)
+                    case Retrieve():
+                        return await self._retrieve(session, action)
+                    case Instantiate():
+                        return await self._instantiate(claim, session, action)
+                    case ReviewStep():
+                        review, tokens = await self.llm.review(
+                            session, entries, action.step_id, self._deltas(claim, action)
+                        )
+                        return StepReviewed(step_id=action.step_id, attempt=action.attempt, review=review, usage=tokens)
+                    case Finish():
+                        raise AssertionError("finishing is committed by the loop, not performed")
+        except ReasonFluxError as error:
+            usage = Usage(navigator=error.tokens) if isinstance(error, Unusable) else Usage()
+            return ActionFailed(action=kind, step_id=step_id, failure=error.failure, usage=usage)
+        except TimeoutError:
+            failure = Failure(
+                kind=FailureKind.DEADLINE_EXCEEDED,
+                message=f"the session's deadline passed during {kind.value}",
+                hint="ask again with a longer deadline (budget.seconds)",
+            )
+            return ActionFailed(action=kind, step_id=step_id, failure=failure)
+        except Exception as error:  # a bug of ours must end the session, not hang it
+            log.exception("action crashed", session=session.id, action=kind.value, step=step_id)
+            failure = Failure(kind=FailureKind.INTERNAL, message=f"{type(error).__name__} during {kind.value}")
+            return ActionFailed(action=kind, step_id=step_id, failure=failure)
+
+    async def _retrieve(self, session: Session, action: Retrieve) -> StepRetrieved:
+        step = session.step(action.step_id).step
+        if step.template_id is not None:
+            template = await self.templates.get(step.template_id)
+            retrieval = Retrieval(query=step.query or Query(name=template.name), template=template)
+        else:
+            assert step.query is not None
+            request = SearchRequest(queries=(step.query,), library=session.options.library)
+            retrieval = (await self.templates.search(request)).retrievals[0]
+        return StepRetrieved(step_id=step.id, retrieval=retrieval)
+
+    async def _instantiate(self, claim: Claim, session: Session, action: Instantiate) -> StepInstantiated:
+        show = self._deltas(claim, action)
+
+        async def on_event(event: InstantiateEvent) -> None:
+            if event.delta:
+                await show(event.delta)
+
+        instantiation = await self.executor.instantiate(request_for(session, action), on_event)
+        return StepInstantiated(step_id=action.step_id, attempt=action.attempt, instantiation=instantiation)
+
+    def _deltas(self, claim: Claim, action: Action) -> OnDelta:
+        kind, step_id = _name(action)
+        attempt = getattr(action, "attempt", 1)
+
+        async def show(text: str) -> None:
+            delta = Delta(action=kind, step_id=step_id, attempt=attempt, epoch=claim.epoch, text=text)
+            await self.journal.publish(claim.session_id, delta)
+
+        return show
+
+    @contextlib.asynccontextmanager
+    async def _lease(self, claim: Claim) -> AsyncIterator[None]:
+        """Keep the lease while the block runs; a lost lease stops the block with LeaseLost."""
+        owner = asyncio.current_task()
+        assert owner is not None
+        lost: list[LeaseLost] = []
+
+        async def keep() -> None:
+            while True:
+                await asyncio.sleep(self.lease_seconds / 3)
+                try:
+                    await self.journal.renew(claim, self.lease_seconds)
+                except LeaseLost as error:
+                    lost.append(error)
+                    owner.cancel()
+                    return
+                except ReasonFluxError as error:  # the journal may come back before the lease ends
+                    log.warning("lease not renewed", session=claim.session_id, reason=str(error))
+
+        keeper = asyncio.create_task(keep())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if lost:
+                owner.uncancel()
+                raise lost[0] from None
+            raise
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+
+def request_for(session: Session, action: Instantiate) -> InstantiateRequest:
+    """What the executor may see of a step: its goal, its template, and exactly what the step uses."""
+    state = session.step(action.step_id)
+    step = state.step
+    last = state.reviews[-1] if state.reviews else None
+    return InstantiateRequest(
+        goal=step.goal,
+        template=state.retrieval.template if state.retrieval else None,
+        statements=tuple(s for s in session.problem.statements if s.id in step.uses),
+        known=tuple(
+            KnownResult(name=f"r{other.step.id}", goal=other.step.goal, value=other.result)
+            for other in session.steps
+            if other.result is not None and f"r{other.step.id}" in step.uses
+        ),
+        attempt=action.attempt,
+        feedback=last.reason if last and last.verdict is Verdict.RETRY else None,
+        budget=remaining(session),
+    )
+
+
+def _name(action: Action) -> tuple[ActionKind, int | None]:
+    kind = {
+        Plan: ActionKind.PLAN,
+        Retrieve: ActionKind.RETRIEVE,
+        Instantiate: ActionKind.INSTANTIATE,
+        ReviewStep: ActionKind.REVIEW,
+    }
+    return kind[type(action)], getattr(action, "step_id", None)

@@ -1,0 +1,1 @@
+"""The template store: holds, checks and retrieves thought templates."""

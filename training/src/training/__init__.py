@@ -1,0 +1,1 @@
+"""From a library and problems to navigator and executor weights."""

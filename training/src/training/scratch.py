@@ -1,0 +1,214 @@
+"""Stage scratch: a tiny Qwen2-architecture model trained from nothing on the corpus, on one CPU core.
+
+in    a role, a config (configs/tiny-cpu.yaml), the tokenizer
+out   runs/<name>/<role>/: checkpoint.pt (resumable), curve.csv, curve.png, and the weights as a Hugging Face folder
+run   reasonflux train scratch --role executor --config training/configs/tiny-cpu.yaml
+
+Muon for the matrices and AdamW for the rest; a short warm-up, a flat half, a linear decay; batches of equal-length
+conversations, about `batch_tokens` each. Data is generated as it is used, so nothing is seen twice.
+"""
+
+import csv
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from training.corpus import Conversation
+from training.tokenizer import END, PAD, encode
+
+BUFFER = 512  # conversations sorted by length at a time
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    hidden: int = 128
+    layers: int = 5
+    heads: int = 4
+    feed_forward: int = 384
+    positions: int = 2048
+
+
+@dataclass(frozen=True)
+class Recipe:
+    tokens: int = 6_000_000
+    batch_tokens: int = 2_048
+    muon_lr: float = 0.02
+    adam_lr: float = 3e-3
+    warm_up: float = 0.02
+    flat: float = 0.5
+    weight_decay: float = 0.01
+    report_every: int = 200
+    seed: int = 0
+
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+def build(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM:
+    """A randomly initialised model that vLLM can serve: head size hidden/heads, tied embeddings."""
+    torch.manual_seed(seed)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden,
+        intermediate_size=shape.feed_forward,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=shape.positions,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.convert_tokens_to_ids(END),
+        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def batches(
+    conversations: Iterator[Conversation], tokenizer: PreTrainedTokenizerFast, recipe: Recipe
+) -> Iterator[Batch]:
+    """(ids, labels, mask) of shape (conversations, longest), right-padded, without end."""
+    rng = Random(recipe.seed)
+    pad = tokenizer.convert_tokens_to_ids(PAD)
+    while True:
+        encoded = sorted((encode(c, tokenizer) for c in islice(conversations, BUFFER)), key=lambda e: len(e[0]))
+        groups: list[list[tuple[list[int], list[int]]]] = [[]]
+        for item in encoded:
+            if groups[-1] and (len(groups[-1]) + 1) * len(item[0]) > recipe.batch_tokens:
+                groups.append([])
+            groups[-1].append(item)
+        rng.shuffle(groups)
+        for group in groups:
+            longest = max(len(ids) for ids, _ in group)
+            ids = torch.tensor([ids + [pad] * (longest - len(ids)) for ids, _ in group])
+            labels = torch.tensor([labels + [-100] * (longest - len(labels)) for _, labels in group])
+            mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in group])
+            yield ids, labels, mask
+
+
+def optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    return [
+        torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay),
+        torch.optim.AdamW(rest, lr=recipe.adam_lr, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+
+
+def schedule(progress: float, recipe: Recipe) -> float:
+    """The share of the peak learning rate at `progress` in 0…1."""
+    if progress < recipe.warm_up:
+        return progress / recipe.warm_up
+    if progress < recipe.flat:
+        return 1.0
+    return max(0.0, (1.0 - progress) / (1.0 - recipe.flat))
+
+
+def loss_of(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
+    """Mean cross-entropy over learned tokens. Right padding under a causal mask needs no attention mask."""
+    ids, labels, _ = batch
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    targets = labels[:, 1:]
+    learned = targets != -100
+    return nn.functional.cross_entropy(model.lm_head(hidden[learned]), targets[learned])
+
+
+@torch.no_grad()
+def exact_match(model: Qwen2ForCausalLM, sample: list[Batch]) -> float:
+    """The share of conversations whose every learned token is the model's first choice."""
+    right = total = 0
+    for ids, labels, _ in sample:
+        hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+        first = model.lm_head(hidden).argmax(-1)
+        targets = labels[:, 1:]
+        right += int(((first == targets) | (targets == -100)).all(dim=1).sum())
+        total += len(ids)
+    return right / max(1, total)
+
+
+def train(
+    conversations: Iterator[Conversation],
+    heldout: Iterator[Conversation],
+    tokenizer: PreTrainedTokenizerFast,
+    shape: ModelShape,
+    recipe: Recipe,
+    folder: Path,
+) -> Qwen2ForCausalLM:
+    """Train until `recipe.tokens` are seen; picks up at the last checkpoint in `folder`."""
+    torch.set_num_threads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    model = build(shape, tokenizer, recipe.seed)
+    chosen = optimizers(model, recipe)
+    seen, step, started = _resume(folder, model, chosen)
+    stream = batches(conversations, tokenizer, recipe)
+    for _ in range(step):  # the same seed gives the same stream: skip what was learned before the break
+        next(stream)
+    sample = list(islice(batches(heldout, tokenizer, recipe), 24))
+    size = sum(p.numel() for p in model.parameters())
+    print(f"{size / 1e6:.2f}M parameters, {len(tokenizer)} tokens of vocabulary, {recipe.tokens / 1e6:.1f}M to see")
+    losses: list[float] = []
+    while seen < recipe.tokens:
+        batch = next(stream)
+        share = schedule(seen / recipe.tokens, recipe)
+        for optimizer, peak in zip(chosen, (recipe.muon_lr, recipe.adam_lr), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * share
+        loss = loss_of(model, batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in chosen:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        seen += int(batch[2].sum())
+        step += 1
+        if step % recipe.report_every == 0:
+            cpu = started + time.process_time()
+            row = (step, seen, sum(losses) / len(losses), exact_match(model, sample), cpu / 60)
+            print(
+                f"{folder.name}  step {step}  {seen / recipe.tokens:.0%}  loss {row[2]:.4f}  "
+                f"held-out exact {row[3]:.3f}  cpu-min {row[4]:.1f}",
+                flush=True,
+            )
+            losses.clear()
+            _record(folder, row)
+            _checkpoint(folder, model, chosen, seen, step, cpu)
+    _checkpoint(folder, model, chosen, seen, step, started + time.process_time())
+    return model
+
+
+def _record(folder: Path, row: tuple[float, ...]) -> None:
+    path = folder / "curve.csv"
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if fresh:
+            writer.writerow(("step", "tokens", "loss", "heldout_exact", "cpu_minutes"))
+        writer.writerow(row)
+
+
+def _checkpoint(
+    folder: Path, model: nn.Module, chosen: list[torch.optim.Optimizer], seen: int, step: int, cpu: float
+) -> None:
+    """Written beside and moved into place, so that a kill leaves the last whole one."""
+    state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in chosen]}
+    torch.save({**state, "seen": seen, "step": step, "cpu": cpu}, folder / "checkpoint.tmp")
+    (folder / "checkpoint.tmp").replace(folder / "checkpoint.pt")
+
+
+def _resume(folder: Path, model: nn.Module, chosen: list[torch.optim.Optimizer]) -> tuple[int, int, float]:
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        return 0, 0, 0.0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    for optimizer, saved in zip(chosen, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    return state["seen"], state["step"], state["cpu"]
