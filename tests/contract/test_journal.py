@@ -70,6 +70,12 @@ async def collect(journal: Journal, session_id: str, after: int = 0) -> list[int
     return [item.seq async for item in journal.follow(session_id, after) if isinstance(item, Entry)]
 
 
+async def still_waiting(task: "asyncio.Future[Any]") -> None:
+    """Nothing has happened that could end its waiting, and it does wait."""
+    done, _ = await asyncio.wait({task}, timeout=0.2)
+    assert not done
+
+
 async def until_following(journal: Journal, session_id: str, live: asyncio.Queue[Entry | Delta]) -> None:
     """Return once a follower's deltas arrive: publishing is best effort until it listens."""
     while True:
@@ -85,15 +91,19 @@ async def until_following(journal: Journal, session_id: str, live: asyncio.Queue
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
 async def open_journal(request: pytest.FixtureRequest) -> AsyncIterator[OpenJournal]:
-    """Opens views of one journal, as several processes would have: one object in memory, several on Redis."""
+    """Opens views of one journal, as several processes would have: one object in memory, several on Redis.
+
+    The safety read is longer than any wait in here, so that a follower only gets on when it is told.
+    """
     opened: list[Any] = []
 
     def open_one() -> Any:
         if request.param == "memory":
-            opened[:] = opened or [MemoryJournal(max_claims=MAX_CLAIMS)]
+            opened[:] = opened or [MemoryJournal(max_claims=MAX_CLAIMS, safety_read=LONG)]
         else:
             prefix = request.getfixturevalue("redis_prefix")
-            opened.append(RedisJournal(request.getfixturevalue("redis_url"), prefix=prefix, max_claims=MAX_CLAIMS))
+            url = request.getfixturevalue("redis_url")
+            opened.append(RedisJournal(url, prefix=prefix, max_claims=MAX_CLAIMS, safety_read=LONG))
         return opened[-1]
 
     if request.param == "redis":
@@ -343,6 +353,7 @@ class TestWaking:
     async def test_a_sleeping_worker_wakes_when_a_session_is_created(self, open_journal: OpenJournal) -> None:
         sleeper, other = open_journal(), open_journal()
         waking = asyncio.create_task(sleeper.wake(LONG))
+        await still_waiting(waking)
         await other.create("s", started())
         await asyncio.wait_for(waking, 20)
         assert await sleeper.claim("worker", LONG) is not None
@@ -352,6 +363,7 @@ class TestWaking:
         await other.create("s", started())
         claim = await claimed(other)
         waking = asyncio.create_task(sleeper.wake(LONG))
+        await still_waiting(waking)
         await other.release(claim)
         await asyncio.wait_for(waking, 20)
 
@@ -398,6 +410,7 @@ class TestFollowing:
     async def test_a_follower_sees_cancellation(self, journal: Journal) -> None:
         await journal.create("s", started())
         follower = asyncio.create_task(collect(journal, "s"))
+        await still_waiting(follower)
         await journal.cancel("s")
         assert await asyncio.wait_for(follower, 20) == [1, 2]
 
@@ -411,6 +424,7 @@ class TestFollowing:
         async with aclosing(journal.follow("s")) as stream:
             await anext(stream)
             waiting = asyncio.ensure_future(anext(stream))
+            await still_waiting(waiting)
             await journal.delete("s")
             with pytest.raises(SessionNotFound):
                 await asyncio.wait_for(waiting, 20)

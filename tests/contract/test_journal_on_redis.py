@@ -97,6 +97,20 @@ async def test_followers_go_on_after_redis_was_killed(own_redis, journal) -> Non
         assert [item.seq async for item in journal.follow("s", after=1)] == [2]
 
 
+async def test_a_follower_catches_up_when_its_listening_connection_was_cut(own_redis) -> None:
+    journal = RedisJournal(own_redis.url, safety_read=60.0)  # silence alone would not make it read within the test
+    await journal.create("s", STARTED)
+    claim = await journal.claim("worker", 60)
+    stream = journal.follow("s")
+    assert (await anext(stream)).seq == 1
+    waiting = asyncio.ensure_future(anext(stream))
+    with redis.Redis(port=own_redis.port) as client:
+        assert client.client_kill_filter(_type="pubsub") == 1
+    await journal.commit(claim, 2, [SOLVED])
+    assert (await asyncio.wait_for(waiting, 20)).seq == 2
+    await journal.close()
+
+
 async def test_live_text_never_reaches_the_append_only_file(own_redis, journal) -> None:
     await journal.create("s", STARTED)
     aof = own_redis.folder / "appendonly.aof"

@@ -161,7 +161,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = peak * share
         loss = loss_of(model, batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in chosen:
             optimizer.step()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
+from evaluation.ladder import Split
 from template_store import library as templates
 from training import corpus, publish, scratch
 from training.settings import Role, RunConfig, load
@@ -76,7 +77,7 @@ def train_role(role: Role, config_path: Path, library_folder: Path, folder: Path
     chosen, make = config.roles[role], _CONVERSATIONS[role]
     model = scratch.train(
         make(library, config.seed, config.mixture),
-        islice(make(library, config.seed + HELDOUT_SEED_OFFSET, config.mixture, corpus.Split.HELDOUT), HELDOUT_SAMPLE),
+        islice(make(library, config.seed + HELDOUT_SEED_OFFSET, config.mixture, Split.HELDOUT), HELDOUT_SAMPLE),
         tokenizer,
         chosen.shape,
         chosen.recipe,

@@ -8,6 +8,9 @@ for data that we generated ourselves.
 
 from calculator.evaluation import evaluate_in_process as evaluate_in_process
 from calculator.functions import FUNCTION_NAMES as FUNCTION_NAMES
+from calculator.functions import USAGES as USAGES
+from calculator.gate import assigned_name as assigned_name
 from calculator.gate import is_name as is_name
+from calculator.gate import is_readable as is_readable
 from calculator.process import Calculator as Calculator
 from calculator.process import CalculatorUnavailable as CalculatorUnavailable

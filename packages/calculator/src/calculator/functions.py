@@ -259,3 +259,9 @@ FUNCTIONS: dict[str, Function] = {
     **{name: _trigonometric(name) for name in ("sin", "cos", "tan", "asin", "acos", "atan")},
 }
 FUNCTION_NAMES = frozenset(FUNCTIONS) | LOOPS
+USAGES = (
+    *(function.usage for function in FUNCTIONS.values()),
+    *(f"{name}(expression, k, low, high)" for name in ("sum", "prod")),
+    "count(condition, k, low, high)",
+)
+"""How each function is written, for prompts and messages."""

@@ -54,6 +54,21 @@ def split(statement: str) -> tuple[str | None, str]:
     return name, expression.strip()
 
 
+def assigned_name(statement: str) -> str | None:
+    """The name on the left of `name = expression`; None for any other text, sound or not."""
+    match = _ASSIGNMENT.fullmatch(statement.strip(" \t\r\n"))
+    return None if match is None else match.group(1)
+
+
+def is_readable(statement: str) -> bool:
+    """Whether the text belongs to the language; its value may still not exist."""
+    try:
+        read(split(statement)[1])
+    except NotCalculable:
+        return False
+    return True
+
+
 def check_name(name: str) -> None:
     """Raise NotCalculable when `name` cannot be bound."""
     if not is_name(name):

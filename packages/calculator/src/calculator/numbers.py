@@ -136,7 +136,8 @@ def integer_root(n: int, degree: int) -> int:
 
 def floor(a: Value, work: Work) -> int:
     if is_rational(a):
-        return math.floor(a)
+        whole: int = math.floor(a)
+        return whole
     work.spend(SYMBOLIC_STEP)
     _refuse_condition(a)
     return symbolic().floor(a)  # type: ignore[no-any-return]

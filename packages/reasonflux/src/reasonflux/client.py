@@ -138,7 +138,7 @@ class NavigatorClient(RemoteService):
 
     async def cancel(self, session_id: str) -> Session:
         """Stop a session and return it as it stands; one that has finished already stays as it is."""
-        async with self.open("POST", f"/v1/sessions/{_segment(session_id)}/cancel"):
+        async with self.response("POST", f"/v1/sessions/{_segment(session_id)}/cancel"):
             pass
         return await self.get(session_id)
 

@@ -18,15 +18,17 @@ _ESCAPE = re.compile(
 _STRING_PART = re.compile(rf'[^"\\]+|"|{_ESCAPE.pattern}')
 _UNICODE = re.compile(r"\\u[0-9a-fA-F]{4}(?:\\u[0-9a-fA-F]{4})?")
 _LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_HALF_UNICODE = re.compile(r"\\u[0-9a-fA-F]{0,3}")
 _MAX_TRIES = 100
 
 # A line break or a tab may stand before any word, so after \n and \t only these commands are LaTeX. (\b, \f and \r
 # before a letter are always LaTeX: nobody asks for a backspace. \ni is left out: a new line that starts with i is
 # likelier.)
-_LATEX_N = """nabla natural ncong ne nearrow neg neq newline nexists ngeq ngtr nleq nless nmid nolimits nonumber norm not
-notin nparallel nparallel nprec nsim nsubseteq nsucc nu nwarrow nRightarrow nleftarrow nrightarrow"""
-_LATEX_T = """tag tan tanh tau tbinom text textbf textcolor textit textmd textnormal textrm textsc textsf textstyle texttt
-textup tfrac therefore theta thetasym thickapprox thicksim thinspace tilde times tiny to top triangle triangledown
+_LATEX_N = """nabla natural ncong ne nearrow neg neq newline nexists ngeq ngtr nleq nless nmid nolimits nonumber norm
+not notin nparallel nprec nsim nsubseteq nsucc nu nwarrow nRightarrow nleftarrow nrightarrow"""
+_LATEX_T = """tag tan tanh tau tbinom text textbf textcolor textit textmd textnormal textrm textsc textsf textstyle
+texttt textup tfrac therefore theta thetasym thickapprox thicksim thinspace tilde times tiny to top triangle
+triangledown
 triangleleft trianglelefteq triangleq triangleright trianglerighteq tt twoheadrightarrow"""
 _LATEX = frozenset(f"{_LATEX_N} {_LATEX_T}".split())
 
@@ -35,7 +37,6 @@ class ReplyUnparsable(ReasonFluxError):
     """A model's reply is not the JSON that was asked for. The message can be shown to the model."""
 
     kind = FailureKind.UNPARSABLE_REPLY
-    retryable = True
 
 
 def parse_reply(text: str) -> Any:
@@ -104,7 +105,7 @@ class FieldStream:
 
 
 def _json_escape(escape: str) -> str:
-    r"""A backslash and what follows, as valid JSON: `\"`, `\n`, `\u00e9` as they are, LaTeX with its backslash doubled."""
+    r"""A backslash and what follows, as valid JSON: `\"`, `\n`, `\u00e9` stay, LaTeX gets its backslash doubled."""
     if _UNICODE.fullmatch(escape):
         return r"\ufffd" if _LONE_SURROGATE.fullmatch(escape) else escape
     word = escape[1:]
@@ -123,8 +124,10 @@ def _may_go_on(escape: str, following: str) -> bool:
     r"""Whether the end of the text so far may lie inside this escape: `\`, `\the`, `\u00`, half a surrogate pair."""
     if _LONE_SURROGATE.fullmatch(escape) and escape[3] in "89abAB":
         return len(following) < 6 and r"\u".startswith(following[:2])
+    if _HALF_UNICODE.fullmatch(escape + following):
+        return True
     if following:
-        return escape == r"\u" and len(following) < 4
+        return False
     return escape == "\\" or (escape[1].isalpha() and not _UNICODE.fullmatch(escape))
 
 

@@ -32,7 +32,7 @@ class RemoteService:
 
     async def ask(self, shape: type[Shape], method: str, path: str, **request: Any) -> Shape:
         """The answer to one request, as a `shape`. Raises ReasonFluxError."""
-        async with self.open(method, path, **request) as response:
+        async with self.response(method, path, **request) as response:
             try:
                 content = await response.aread()
             except LINE_ERRORS as error:
@@ -42,7 +42,7 @@ class RemoteService:
     async def stream(self, method: str, path: str, **request: Any) -> AsyncGenerator[ServerEvent, None]:
         """Server-sent events until the stream ends. Raises ServiceUnavailable when it breaks off."""
         limits = httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS)
-        async with self.open(method, path, timeout=limits, **request) as response:
+        async with self.response(method, path, timeout=limits, **request) as response:
             try:
                 async for event in read_sse(response.aiter_bytes()):
                     yield event
@@ -50,7 +50,7 @@ class RemoteService:
                 raise self._gone(error) from error
 
     @asynccontextmanager
-    async def open(
+    async def response(
         self,
         method: str,
         path: str,

@@ -1,7 +1,7 @@
 """A session is the fold of its journal. Pure: no clock, no network, no randomness.
 
-`fold(entries)` reads a journal from its first entry. `advance(session, entry)` adds one entry; it is the only place where
-an event changes anything, and it accepts every order of events that the runner can produce.
+`fold(entries)` reads a journal from its first entry. `advance(session, entry)` adds one entry; it is the only place
+where an event changes anything, and it accepts every order of events that the runner can produce.
 """
 
 from collections.abc import Callable, Iterable

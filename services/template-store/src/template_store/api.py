@@ -3,12 +3,11 @@
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import Field
 
 from reasonflux.contracts import (
-    Contract,
     SearchRequest,
     SearchResponse,
+    TemplatePage,
     TemplateStatus,
     TemplateType,
     ThoughtTemplate,
@@ -17,13 +16,6 @@ from reasonflux.errors import ServiceUnavailable
 from template_store.store import Listing, TemplateStore
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
-
-
-class TemplatePage(Contract):
-    """A page of `GET /v1/templates`, ordered by id."""
-
-    templates: tuple[ThoughtTemplate, ...]
-    next_cursor: str | None = Field(default=None, description="`cursor` of the next page; None: this is the last")
 
 
 def opened_store(request: Request) -> TemplateStore:

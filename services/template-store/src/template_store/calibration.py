@@ -96,12 +96,13 @@ async def main(settings: Settings) -> None:
             found = await trials(store, templates)
     values = np.array([value for value, _, _ in found])
     right = np.array([float(positive) for _, positive, _ in found])
+    slope, midpoint = fit(values, right)
     for kind in sorted({kind for _, _, kind in found}):
         shown = np.array([value for value, _, k in found if k == kind])
-        quantiles = np.quantile(shown, [0, 0.05, 0.5, 0.95, 1]).round(3).tolist()
-        print(f"{kind:16} n={len(shown):4}  relevance at 0, 5, 50, 95, 100 %: {quantiles}")
-    slope, midpoint = fit(values, right)
-    print(f"SLOPE = {slope:.1f}\nMIDPOINT = {midpoint:.3f}")
+        quantiles = np.quantile(shown, [0.05, 0.5, 0.95]).round(2).tolist()
+        accepted = (shown >= midpoint).mean()
+        print(f"{kind:15} n={len(shown):4}  relevance at 5, 50, 95 %: {quantiles}  score above 0.5: {accepted:.0%}")
+    print(f"SLOPE = {slope:.1f}\nMIDPOINT = {midpoint:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,44 +1,40 @@
-"""`reasonflux templates …`: look into a running store, or check a library folder without any service."""
+"""`reasonflux templates …`: look into a running store, or check a library folder without any service.
+
+Errors are left to the command line that this is a part of, which turns them into sentences and exit codes.
+"""
 
 import asyncio
-import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from reasonflux.contracts import Query, SearchRequest, SearchResponse, ThoughtTemplate
-from reasonflux.errors import ReasonFluxError, ServiceUnavailable
+from reasonflux.client import TemplateStoreClient
+from reasonflux.contracts import Query, SearchRequest, TemplateStatus, TemplateType, ThoughtTemplate
+from reasonflux.http import http_client
 from template_store.errors import LibraryInvalid
-from template_store.settings import Settings
+from template_store.ports import Vectors
+from template_store.settings import CliSettings, Settings
 
-app = typer.Typer(no_args_is_help=True, help="Search, read and check thought templates.")
-console = Console()
-
-
-def _ask(method: str, path: str, **request: Any) -> Any:
-    """One call to the store; a failure ends the command with its sentence and exit code 1."""
-    url = os.environ.get("REASONFLUX_TEMPLATE_STORE_URL", "http://127.0.0.1:8002")
-    try:
-        reply = httpx.request(method, f"{url}/v1/templates{path}", timeout=30.0, **request)
-    except httpx.HTTPError as error:
-        _fail(ServiceUnavailable(f"no template store at {url}: {error}", hint="start one with `reasonflux up`"))
-    if reply.is_error:
-        try:
-            said = reply.json()["error"]["message"]
-        except (ValueError, LookupError, TypeError):
-            said = reply.text[:200]
-        console.print(f"[red]{reply.status_code}[/]: {said}", highlight=False)
-        raise typer.Exit(1)
-    return reply.json()
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Search, read and check thought templates."
+)
+console = Console(highlight=False)
+Answer = TypeVar("Answer")
 
 
-def _fail(error: ReasonFluxError) -> None:
-    console.print(f"[red]error[/]: {error}", highlight=False)
-    raise typer.Exit(1)
+def _ask(question: Callable[[TemplateStoreClient], Awaitable[Answer]]) -> Answer:
+    """One conversation with the store at REASONFLUX_TEMPLATE_STORE_URL."""
+
+    async def asked() -> Answer:
+        async with http_client() as http:
+            return await question(TemplateStoreClient(http, CliSettings().template_store_url))
+
+    return asyncio.run(asked())
 
 
 @app.command()
@@ -51,8 +47,7 @@ def search(
 ) -> None:
     """Find the templates that fit best."""
     query = Query(name=name, tags=tuple(tag or ()), text=text, field=field)
-    body = SearchRequest(queries=(query,), top_k=top).model_dump(mode="json")
-    retrieval = SearchResponse.model_validate(_ask("POST", "/search", json=body)).retrievals[0]
+    [retrieval] = _ask(lambda store: store.search(SearchRequest(queries=(query,), top_k=top))).retrievals
     table = Table("score", "id", "name", "parts")
     for found in retrieval.candidates:
         parts = "  ".join(f"{part} {value:.2f}" for part, value in found.parts.items())
@@ -64,32 +59,39 @@ def search(
 @app.command()
 def show(template_id: str) -> None:
     """Print one template."""
-    template = ThoughtTemplate.model_validate(_ask("GET", f"/{template_id}"))
-    console.rule(template.name)
-    console.print(f"{template.type.value} in {template.field}; tags: {', '.join(template.tags)}", highlight=False)
-    console.print(template.description)
+    template = _ask(lambda store: store.get(template_id))
+    console.rule(Text(template.name))
+    console.print(Text(f"{template.type.value} in {template.field}; tags: {', '.join(template.tags)}"))
+    console.print(Text(template.description))
     for title, lines in (("when", template.scope), ("not when", template.pitfalls)):
         for line in lines:
-            console.print(f"  {title}: {line}", highlight=False)
+            console.print(Text(f"  {title}: {line}"))
     for number, step in enumerate(template.steps, 1):
-        formula = f"   [cyan]{step.formula}[/]" if step.formula else ""
-        console.print(f"{number}. {step.instruction}{formula}", highlight=False)
-    console.print(f"example: {template.example.problem}\nanswer: {template.example.answer}", highlight=False)
+        console.print(Text.assemble(f"{number}. {step.instruction}", (f"   {step.formula or ''}", "cyan")))
+    console.print(Text(f"example: {template.example.problem}\nanswer: {template.example.answer}"))
 
 
 @app.command("list")
-def list_(field: str | None = None, type: str | None = None, tag: str | None = None, status: str | None = None) -> None:
+def list_(
+    field: Annotated[str | None, typer.Option(help="a field path; fields below it count")] = None,
+    type: TemplateType | None = None,
+    tag: str | None = None,
+    status: TemplateStatus | None = None,
+) -> None:
     """List templates, filtered."""
-    asked = {"field": field, "type": type, "tag": tag, "status": status, "limit": "200"}
-    params = {key: value for key, value in asked.items() if value}
+
+    async def pages(store: TemplateStoreClient) -> list[ThoughtTemplate]:
+        found: list[ThoughtTemplate] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await store.list(field=field, type=type, tag=tag, status=status, cursor=cursor, limit=200)
+            found += page.templates
+            cursor = page.next_cursor
+        return found
+
     table = Table("id", "name", "type", "field", "status")
-    while True:
-        page = _ask("GET", "", params=params)
-        for template in map(ThoughtTemplate.model_validate, page["templates"]):
-            table.add_row(template.id, template.name, template.type.value, template.field, template.status.value)
-        if page["next_cursor"] is None:
-            break
-        params["cursor"] = page["next_cursor"]
+    for template in _ask(pages):
+        table.add_row(template.id, template.name, template.type.value, template.field, template.status.value)
     console.print(table)
 
 
@@ -98,36 +100,42 @@ def validate(
     folder: Annotated[Path | None, typer.Argument(help="a library folder; default: the configured one")] = None,
     meanings: Annotated[bool, typer.Option(help="also look for near-duplicates with the embedding model")] = True,
 ) -> None:
-    """Check every template of a folder: contract, worked example, independent check, duplicates. Needs no service."""
+    """Check every template of a folder: contract, worked example, independent check, duplicates. Needs no service.
+
+    Exit code 1 when anything is wrong."""
     from calculator import evaluate_in_process
     from template_store import library, validation
-    from template_store.embedding import SentenceEmbedder
 
     configured = Settings()
     where = folder or configured.library_dir
-    table = Table("template", "where", "what is wrong")
     try:
         templates = library.read(where)
-        findings = [finding for template in templates for finding in validation.validate(template, evaluate_in_process)]
-
-        async def embedded() -> Any:
-            embedder = await SentenceEmbedder.open(configured.embedding_model)
-            try:
-                return await embedder.embed([validation.meaning(template) for template in templates])
-            finally:
-                embedder.close()
-
-        findings += validation.duplicates(templates, asyncio.run(embedded()) if meanings else None)
     except LibraryInvalid as error:
-        for problem in error.problems:
-            table.add_row(str(problem.file), problem.field, problem.message)
-        console.print(table)
+        _report([(str(problem.file), problem.field, problem.message) for problem in error.problems])
         raise typer.Exit(1) from None
-    except ReasonFluxError as error:
-        _fail(error)
-    for finding in findings:
-        table.add_row(finding.template_id, finding.where, finding.message)
+    findings = [finding for template in templates for finding in validation.validate(template, evaluate_in_process)]
+    texts = [validation.meaning(template) for template in templates]
+    vectors = asyncio.run(_embedded(configured.embedding_model, texts)) if meanings else None
+    findings += validation.duplicates(templates, vectors)
     if findings:
-        console.print(table)
+        _report([(finding.template_id, finding.where, finding.message) for finding in findings])
         raise typer.Exit(1)
-    console.print(f"{len(templates)} templates in {where}: all examples check out", highlight=False)
+    console.print(Text(f"{len(templates)} templates in {where}: nothing wrong"))
+
+
+async def _embedded(model: str, texts: list[str]) -> Vectors:
+    from template_store.embedding import SentenceEmbedder
+
+    embedder = await SentenceEmbedder.open(model)
+    try:
+        return await embedder.embed(texts)
+    finally:
+        embedder.close()
+
+
+def _report(rows: list[tuple[str, str, str]]) -> None:
+    table = Table("template", "where", "what is wrong")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    console.print(f"{len(rows)} finding(s)")

@@ -18,3 +18,7 @@ class Settings(ReasonFluxSettings):
     )
     cache_dir: Path = Field(default=Path(".reasonflux/cache"), description="embeddings are kept here between starts")
     retrieval_threshold: float = Field(default=0.5, ge=0, le=1, description="below this score, no template is chosen")
+
+
+class CliSettings(ReasonFluxSettings):
+    template_store_url: str = "http://127.0.0.1:8002"

@@ -60,7 +60,7 @@ class View:
     results: dict[int, str] = field(default_factory=dict)
     rounds: int = 0
     revisions: int = 0
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     outcome: Outcome | None = None
     answer: str | None = None
     template: str | None = None
@@ -133,7 +133,9 @@ def cached_share(tokens: Tokens) -> str:
 
 def _plan(view: View, event: PlanMade) -> tuple[View, Shown]:
     first = not view.steps
-    title = Text.assemble(("Trajectory" if first else "Trajectory, continued", "bold"), "  ", event.trajectory.abstraction)
+    title = Text.assemble(
+        ("Trajectory" if first else "Trajectory, continued", "bold"), "  ", event.trajectory.abstraction
+    )
     view = replace(
         _with_steps(view, event.trajectory),
         usage=view.usage + Usage(navigator=event.usage),

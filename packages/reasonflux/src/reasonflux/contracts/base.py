@@ -6,4 +6,5 @@ from pydantic import BaseModel, ConfigDict
 class Contract(BaseModel):
     """Immutable data that crosses a function or process boundary. Unknown fields are refused, so typos surface."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON has no infinity and no NaN: they would go out as null and not come back
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,6 +1,6 @@
 """The executor's side of a round."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from reasonflux.contracts.base import Contract
 from reasonflux.contracts.errors import Failure
@@ -18,6 +18,12 @@ class Calculation(Contract):
         default=None, description="exact, readable by the calculator: 7, 22/7, sqrt(2), 2*pi, True"
     )
     error: Failure | None = None
+
+    @model_validator(mode="after")
+    def _value_or_error(self) -> "Calculation":
+        if (self.value is None) == (self.error is None):
+            raise ValueError("a calculation has a value or an error, and never both")
+        return self
 
 
 class KnownResult(Contract):
@@ -64,6 +70,13 @@ class InstantiateEvent(Contract):
     calculation: Calculation | None = None
     instantiation: Instantiation | None = None
     failure: Failure | None = None
+
+    @model_validator(mode="after")
+    def _one_thing_at_a_time(self) -> "InstantiateEvent":
+        said = [name for name, value in self if value is not None]
+        if len(said) != 1:
+            raise ValueError(f"exactly one field is set, not {said or 'none'}")
+        return self
 
 
 class CalculateRequest(Contract):

@@ -4,6 +4,7 @@ A problem is cut into statements so that the navigator can point at what a step 
 """
 
 import re
+from bisect import bisect_left
 
 from pydantic import Field, field_validator
 
@@ -13,7 +14,15 @@ MAX_PROBLEM_CHARS = 20_000
 
 _ABBREVIATIONS = ("i.e.", "e.g.", "etc.", "vs.", "approx.", "resp.", "Fig.", "No.", "Dr.", "Mr.", "Mrs.", "Ms.", "St.")
 _BOUNDARY = re.compile(r"(?<=[.?!])[\"')\]]*\s+(?=[\"'(\[$\\A-Z0-9])|\n\s*\n")
-_MATH = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|\\\[.*?\\\]|\\\(.*?\\\)", re.DOTALL)
+
+# What opens a formula, and what closes it. `\$` is a dollar; a `$` before a digit opens a price, so it closes nothing.
+_OPENING = re.compile(r"\\begin\{(\w+\*?)\}|\\.|\$\$|\$", re.DOTALL)
+_CLOSING = {
+    "$$": re.compile(r"\$\$"),
+    "$": re.compile(r"(?<!\\)\$(?!\d)"),
+    "\\[": re.compile(r"\\\]"),
+    "\\(": re.compile(r"\\\)"),
+}
 
 
 class Statement(Contract):
@@ -43,13 +52,33 @@ class Problem(Contract):
 
 def split_sentences(text: str) -> list[str]:
     """Cut English prose with LaTeX into sentences; joining them with spaces gives back the text up to white space."""
-    protected = [match.span() for match in _MATH.finditer(text)]
+    formulas = _formulas(text)
     parts, start = [], 0
     for match in _BOUNDARY.finditer(text):
-        inside_math = any(low < match.start() < high for low, high in protected)
-        if inside_math or text[start : match.start()].endswith(_ABBREVIATIONS):
+        at = bisect_left(formulas, (match.start(), 0))  # the formula before this place, if any, is the one before `at`
+        inside_formula = at > 0 and match.start() < formulas[at - 1][1]
+        if inside_formula or text.endswith(_ABBREVIATIONS, start, match.start()):
             continue
         parts.append(text[start : match.end()])
         start = match.end()
     parts.append(text[start:])
     return [" ".join(part.split()) for part in parts if part.strip()]
+
+
+def _formulas(text: str) -> list[tuple[int, int]]:
+    """Where formulas stand, in order. Linear also on hostile text: what has no closing is looked for only once."""
+    spans: list[tuple[int, int]] = []
+    unclosed: set[str] = set()
+    place = 0
+    while opening := _OPENING.search(text, place):
+        token, place = opening[0], opening.end()
+        closing = re.compile(rf"\\end\{{{re.escape(opening[1])}\}}") if opening[1] else _CLOSING.get(token)
+        if closing is None or token in unclosed:
+            continue
+        end = closing.search(text, place)
+        if end is None:
+            unclosed.add(token)
+        else:
+            place = end.end()
+            spans.append((opening.start(), place))
+    return spans

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from reasonflux.contracts.base import Contract
 from reasonflux.contracts.errors import Failure
@@ -67,8 +67,8 @@ class Session(Contract):
 
     @property
     def seconds(self) -> float:
-        """From the first event to the last, on the journal's clock."""
-        return (self.updated_at - self.started_at).total_seconds()
+        """From the first event to the last, on the journal's clock (which may have been set back meanwhile)."""
+        return max(0.0, (self.updated_at - self.started_at).total_seconds())
 
     def step(self, step_id: int) -> StepState:
         for state in self.steps:
@@ -88,6 +88,11 @@ class CreateSession(Contract):
     review: bool = True
     retrieve: bool = True
     metadata: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("problem")
+    @classmethod
+    def _is_a_problem(cls, problem: str) -> str:
+        return Problem(text=problem).text
 
 
 class EventPage(Contract):

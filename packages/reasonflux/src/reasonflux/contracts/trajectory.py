@@ -1,8 +1,9 @@
 """The navigator's side of a round: trajectory, steps, reviews."""
 
+import re
 from enum import StrEnum
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from reasonflux.contracts.base import Contract
 from reasonflux.contracts.template import Query
@@ -19,15 +20,13 @@ class Step(Contract):
     query: Query | None = Field(default=None, description="None: the step needs no template")
     template_id: str | None = Field(default=None, description="a template asked for by id instead of a query")
     uses: tuple[str, ...] = Field(default=(), description="statements (s2) and earlier results (r1) that it needs")
-    depends_on: tuple[int, ...] = Field(default=(), description="steps that must be done first")
+    depends_on: tuple[int, ...] = Field(default=(), validate_default=True, description="steps that must be done first")
 
-    @model_validator(mode="before")
+    @field_validator("depends_on")
     @classmethod
-    def _used_results_are_dependencies(cls, data: object) -> object:
-        if isinstance(data, dict):
-            used = [int(u[1:]) for u in data.get("uses", ()) if isinstance(u, str) and u[:1] == "r" and u[1:].isdigit()]
-            data = {**data, "depends_on": tuple(sorted({*data.get("depends_on", ()), *used}))}
-        return data
+    def _used_results_are_dependencies(cls, depends_on: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        used = {int(name[1:]) for name in info.data.get("uses", ()) if re.fullmatch(RESULT_REF, name)}
+        return tuple(sorted({*depends_on, *used}))
 
 
 class Trajectory(Contract):

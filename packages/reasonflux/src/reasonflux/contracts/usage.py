@@ -52,11 +52,11 @@ class Budget(Contract):
     samples: int = Field(default=2, ge=1, description="instantiations of one step before its plan must change")
 
     def minus(self, *, rounds: int = 0, tokens: int = 0, seconds: float = 0.0) -> "Budget":
-        """What remains after spending; never below zero."""
+        """What remains after spending; never below zero, and never more than before."""
         return Budget(
-            rounds=max(0, self.rounds - rounds),
-            tokens=max(0, self.tokens - tokens),
-            seconds=max(0.0, self.seconds - seconds),
+            rounds=max(0, self.rounds - max(0, rounds)),
+            tokens=max(0, self.tokens - max(0, tokens)),
+            seconds=max(0.0, self.seconds - max(0.0, seconds)),
             samples=self.samples,
         )
 

@@ -1,7 +1,7 @@
 """An engine without a model, as an object (`FakeEngine`) and as a server (`fake_openai_app`).
 
-`uvicorn reasonflux.testing.fake_engine:create --factory --port 8010` serves one for a whole stack. Its replies come from
-the function named in REASONFLUX_FAKE_REPLIES (`package.module:function`), else from `plausible`.
+`uvicorn reasonflux.testing.fake_engine:create --factory --port 8010` serves one for a whole stack. Its replies come
+from the function named in REASONFLUX_FAKE_REPLIES (`package.module:function`), else from `plausible`.
 """
 
 import asyncio
@@ -124,7 +124,7 @@ def fake_openai_app(replies: Replies | Engine | None = None, *, models: Sequence
     Scripted errors become HTTP: EngineRefused 400, EngineTimeout a silence without end, another EngineError 503. The
     engine is at `app.state.engine`; `app.state.abandoned` counts the streams that a client left before their end.
     """
-    engine: Engine = replies if hasattr(replies, "chat") else FakeEngine(replies)  # type: ignore[assignment,arg-type]
+    engine: Engine = replies if hasattr(replies, "chat") else FakeEngine(replies)  # type: ignore[assignment]
 
     async def listing(_: Request) -> Response:
         return JSONResponse({"object": "list", "data": [{"id": model, "object": "model"} for model in models]})

@@ -1,0 +1,60 @@
+# Every target has one line of help: `make` shows them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down status test check format train-tiny eval bench-calculator constraints clean
+
+BIN := .venv/bin
+REASONFLUX := $(BIN)/reasonflux
+# Taken as it was given and passed in the environment, so that quotes and LaTeX's dollar signs arrive as they are.
+override PROBLEM := $(value PROBLEM)
+export PROBLEM
+EVAL_ARGS ?= ladder --split heldout --limit 500 --depth 1,2
+TEST_ARGS ?=
+
+help:  ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install:  ## set everything up in .venv (a second run takes no time)
+	@scripts/install.sh
+
+demo: install  ## start the stack, solve problems with a live trace, stop it again; PROBLEM="…" solves that one
+	@if [ -n "$${PROBLEM:-}" ]; then $(REASONFLUX) demo -- "$$PROBLEM"; else $(REASONFLUX) demo; fi
+
+up: install  ## start the stack and leave it running
+	@$(REASONFLUX) up
+
+down:  ## stop exactly what `make up` started
+	@if [ -x $(REASONFLUX) ]; then $(REASONFLUX) down; else echo "nothing to stop: nothing is installed"; fi
+
+status: install  ## show what runs and where
+	@$(REASONFLUX) status
+
+test: install  ## run every test; TEST_ARGS="tests/unit -k name" runs some
+	@$(BIN)/pytest $(TEST_ARGS)
+
+check: install  ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: install  ## let ruff put the sources in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+train-tiny: install  ## train the shipped weights from scratch (about 100 CPU-minutes)
+	@$(REASONFLUX) train tiny
+
+eval: install  ## score the running stack on held-out problems; EVAL_ARGS="…" chooses others
+	@$(REASONFLUX) eval $(EVAL_ARGS)
+
+bench-calculator: install  ## time the calculator
+	@$(BIN)/python -m calculator.bench
+
+constraints: install  ## write constraints.txt anew from .venv
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/^torch==\([0-9.]*\)+.*/torch==\1/'; } > constraints.partial
+	@mv constraints.partial constraints.txt
+
+clean: down  ## stop the stack and delete .venv and .reasonflux
+	@rm -rf .venv .reasonflux

@@ -1,0 +1,82 @@
+"""The executor over HTTP."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import Field
+
+from executor.instantiate import Instantiator
+from reasonflux.contracts import Calculation, Contract, InstantiateEvent, InstantiateRequest, Instantiation
+from reasonflux.errors import ReasonFluxError, ServiceUnavailable
+from reasonflux.service import sse
+
+router = APIRouter(prefix="/v1")
+
+EVENT_STREAM = "text/event-stream"
+
+
+class CalculateRequest(Contract):
+    """Calculator statements (`expression` or `name = expression`), and names with their values as expressions."""
+
+    statements: tuple[str, ...] = Field(max_length=200)
+    names: dict[str, str] = Field(default_factory=dict, max_length=200)
+
+
+class CalculateResponse(Contract):
+    calculations: tuple[Calculation, ...] = Field(description="in order, up to the first error")
+
+
+def instantiator(request: Request) -> Instantiator:
+    running = getattr(request.app.state, "instantiator", None)
+    if running is None:
+        raise ServiceUnavailable("the executor is still starting")
+    return cast(Instantiator, running)
+
+
+Running = Annotated[Instantiator, Depends(instantiator)]
+
+
+@router.post(
+    "/instantiate", response_model=Instantiation, responses={200: {"content": {EVENT_STREAM: {}}}}, tags=["instantiate"]
+)
+async def instantiate(body: InstantiateRequest, request: Request, running: Running) -> Instantiation | Response:
+    """Carry out one step. With `Accept: text/event-stream`, InstantiateEvents as they happen, the outcome last."""
+    if EVENT_STREAM in request.headers.get("accept", ""):
+        return sse(_stream(running, body))
+    return await running.instantiate(body)
+
+
+@router.post("/calculate", tags=["calculate"])
+async def calculate(body: CalculateRequest, running: Running) -> CalculateResponse:
+    """Evaluate statements exactly; an error is the last calculation, not an HTTP error."""
+    return CalculateResponse(calculations=await running.calculator.evaluate(body.statements, body.names))
+
+
+async def _stream(running: Instantiator, body: InstantiateRequest) -> AsyncGenerator[tuple[str | None, str, str], None]:
+    """What the instantiation emits, then its outcome or its failure. A reader who goes away ends the work."""
+    events: asyncio.Queue[InstantiateEvent | None] = asyncio.Queue()
+
+    async def work() -> None:
+        try:
+            await events.put(InstantiateEvent(instantiation=await running.instantiate(body, events.put)))
+        except ReasonFluxError as error:
+            await events.put(InstantiateEvent(failure=error.failure))
+        finally:
+            events.put_nowait(None)
+
+    task = asyncio.create_task(work())
+    try:
+        while (event := await events.get()) is not None:
+            yield None, _name(event), event.model_dump_json(exclude_none=True)
+        await task  # a bug breaks the stream off rather than end it quietly
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _name(event: InstantiateEvent) -> str:
+    return next(name for name in InstantiateEvent.model_fields if getattr(event, name) is not None)

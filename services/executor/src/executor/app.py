@@ -1,0 +1,52 @@
+"""The composition root: `uvicorn executor.app:create --factory`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from calculator import Calculator
+from executor.api import router
+from executor.instantiate import Instantiator
+from executor.ports import Engine
+from executor.settings import Settings
+from reasonflux.engine import OpenAIEngine, engine_http
+from reasonflux.errors import ServiceUnavailable
+from reasonflux.observing import logger
+from reasonflux.service import create_app
+
+
+def create(settings: Settings | None = None, *, engine: Engine | None = None) -> FastAPI:
+    """The service; its lifespan starts the calculator and opens connections. `engine` replaces the real engine."""
+    configured = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        calculator = Calculator(processes=configured.calculator_processes, timeout=configured.calculator_timeout)
+        async with engine_http(configured.engine) as http, calculator:
+            real = OpenAIEngine(http, configured.engine)
+            app.state.engine = real if engine is None else None
+            app.state.instantiator = Instantiator(
+                engine or real, calculator, configured.executor_profile, configured.max_repairs
+            )
+            logger.info("calculator started", processes=configured.calculator_processes, jailed=calculator.jailed)
+            yield
+            app.state.instantiator = None
+
+    async def ready() -> None:
+        running = getattr(app.state, "instantiator", None)
+        if running is None:
+            raise ServiceUnavailable("the executor is still starting")
+        await running.calculator.evaluate(["1"])
+        if app.state.engine is not None:
+            await app.state.engine.ready()
+
+    app = create_app(
+        title="executor",
+        version=version("reasonflux-executor"),
+        lifespan=lifespan,
+        routers=[router],
+        ready=ready,
+    )
+    return app

@@ -1,0 +1,204 @@
+"""One instantiation: ask the LLM, let the calculator carry out what it wrote, tell the LLM what went wrong, again."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from calculator import assigned_name, is_name, is_readable
+from executor.errors import ReplyUnusable
+from executor.ports import Calculator, Emit, Engine
+from executor.prompting import REPLY_SCHEMA, ExecutorReply, Profile, read, render, repair
+from reasonflux.contracts import (
+    Budget,
+    Calculation,
+    Failure,
+    FailureKind,
+    InstantiateEvent,
+    InstantiateRequest,
+    Instantiation,
+    ThoughtTemplate,
+    Tokens,
+)
+from reasonflux.engine import Message, Reply
+from reasonflux.errors import EngineTimeout, ReasonFluxError
+from reasonflux.json_reply import FieldStream
+
+_RESULT_NAME = re.compile(r"\br\d+\b")
+_WORD = re.compile(r"[A-Z]|[A-Za-z]{3,}")
+_REPAIRABLE = (FailureKind.CALCULATION_ERROR, FailureKind.UNPARSABLE_REPLY)
+
+
+async def _unheard(_: InstantiateEvent) -> None:
+    """Nobody listens to the stream."""
+
+
+@dataclass(frozen=True)
+class Instantiator:
+    """Carries out steps. `max_repairs`: how often an error of one kind is told to the LLM before it is the outcome."""
+
+    engine: Engine
+    calculator: Calculator
+    profile: Profile
+    max_repairs: int
+    clock: Callable[[], float] = time.monotonic
+
+    async def instantiate(self, request: InstantiateRequest, emit: Emit = _unheard) -> Instantiation:
+        """Carry out one step within the request's budget; every way to fail is in the outcome's `failure`.
+
+        `emit` receives deltas of the reasoning, restarts and calculations. Raises EngineError when the engine is out
+        before it gave a single reply, and CalculatorUnavailable.
+        """
+        messages = render(request, self.profile)
+        deadline = self.clock() + request.budget.seconds
+        spent, told = Tokens(), Counter[FailureKind]()
+        while True:
+            left = request.budget.minus(tokens=spent.total, seconds=request.budget.seconds - (deadline - self.clock()))
+            try:
+                reply = await self._ask(messages, request.attempt, left, emit)
+            except ReasonFluxError as error:
+                if spent.calls == 0 and not isinstance(error, EngineTimeout | _Exhausted):
+                    raise
+                return Instantiation(failure=error.failure, usage=spent, attempts=max(1, spent.calls))
+            spent += reply.tokens.model_copy(update={"calls": 1})
+            outcome = await self._carry_out(reply.text, request, emit)
+            failure = outcome.failure
+            if failure is None or failure.kind not in _REPAIRABLE or told[failure.kind] >= self.max_repairs:
+                return outcome.model_copy(update={"usage": spent, "attempts": spent.calls})
+            told[failure.kind] += 1
+            messages = [*messages, *repair(reply.text, failure)]
+            await emit(InstantiateEvent(restarted=True))
+
+    async def _ask(self, messages: list[Message], attempt: int, left: Budget, emit: Emit) -> Reply:
+        _check(left)
+        first = attempt == 1
+        return await self.engine.chat(
+            messages,
+            schema=REPLY_SCHEMA,
+            schema_name="instantiation",
+            temperature=0.0 if first else 0.7,
+            seed=None if first else attempt,
+            max_tokens=min(self.profile.max_tokens, left.tokens),
+            timeout=left.seconds,
+            on_delta=_reasoning_deltas(emit),
+        )
+
+    async def _carry_out(self, text: str, request: InstantiateRequest, emit: Emit) -> Instantiation:
+        try:
+            reply = read(text)
+        except ReasonFluxError as error:
+            return Instantiation(failure=error.failure)
+        outcome = Instantiation(reasoning=reply.reasoning, bindings=reply.bindings)
+        if not reply.fits:
+            message = reply.reasoning.strip() or "the template does not fit this step"
+            failure = Failure(kind=FailureKind.TEMPLATE_UNFIT, message=message, hint="try another template, or none")
+            return outcome.model_copy(update={"failure": failure})
+        mismatch = _binding_mismatch(reply, request.template)
+        if mismatch is not None:
+            return outcome.model_copy(update={"failure": mismatch})
+        work = await self._calculate(reply, request)
+        for calculation in work.calculations:
+            await emit(InstantiateEvent(calculation=calculation))
+        return work.model_copy(update={"reasoning": reply.reasoning, "bindings": reply.bindings})
+
+    async def _calculate(self, reply: ExecutorReply, request: InstantiateRequest) -> Instantiation:
+        """The formulas, the expressions and the result, in one go, so that later ones see the names of earlier ones."""
+        formulas = request.template.formulas if request.template and reply.bindings else ()
+        statements = (*formulas, *reply.expressions)
+        asked = [*_with_names(statements, reply), *([] if reply.result is None else [reply.result])]
+        mentioned = set(_RESULT_NAME.findall(" ".join((*asked, *reply.bindings.values()))))
+        known = {result.name: result.value for result in request.known if result.name in mentioned}
+        values = await self.calculator.evaluate(asked, {**known, **reply.bindings})
+        if not values:
+            return Instantiation(failure=ReplyUnusable("the reply calculates nothing and gives no result").failure)
+        if values[0].error and values[0].statement not in asked[:1]:  # a binding or a known result has no value
+            return _failed(values)
+        pairs = zip(values, statements, asked, strict=False)  # values end at the first error
+        done = tuple(_as_written(value, statement, named) for value, statement, named in pairs)
+        if len(values) <= len(statements):
+            return _failed(done) if done[-1].error else Instantiation(calculations=done, result=done[-1].value)
+        last = values[-1]
+        if last.error is not None and self.profile is Profile.INSTRUCT and _is_text(last.statement):
+            return Instantiation(calculations=done, result=reply.result)
+        calculations = done if _is_plain(last) else (*done, last)
+        return _failed(calculations) if last.error else Instantiation(calculations=calculations, result=last.value)
+
+
+class _Exhausted(ReasonFluxError):
+    """The request's budget does not allow another engine call."""
+
+
+def _failed(calculations: tuple[Calculation, ...]) -> Instantiation:
+    """The outcome when the last calculation has an error."""
+    last = calculations[-1]
+    assert last.error is not None
+    failure = last.error.model_copy(update={"message": f"{last.statement[:200]}: {last.error.message}"})
+    return Instantiation(calculations=calculations, failure=failure)
+
+
+def _check(left: Budget) -> None:
+    if left.seconds <= 0:
+        hint = "give the step more time"
+        raise _Exhausted("the step's time ran out", hint=hint, kind=FailureKind.DEADLINE_EXCEEDED)
+    if left.tokens <= 0:
+        hint = "give the step more tokens"
+        raise _Exhausted("the step's tokens are used up", hint=hint, kind=FailureKind.BUDGET_EXHAUSTED)
+
+
+def _reasoning_deltas(emit: Emit) -> Callable[[str], Awaitable[None]]:
+    stream = FieldStream("reasoning")
+
+    async def on_delta(raw: str) -> None:
+        text = stream.feed(raw)
+        if text:
+            await emit(InstantiateEvent(delta=text))
+
+    return on_delta
+
+
+def _binding_mismatch(reply: ExecutorReply, template: ThoughtTemplate | None) -> Failure | None:
+    """Formulas need every variable of the template, and know no other."""
+    if template is None or not template.formulas or not reply.bindings:
+        return None
+    missing = [name for name in template.variables if name not in reply.bindings]
+    unknown = [name for name in reply.bindings if name not in template.variables]
+    if not missing and not unknown:
+        return None
+    faults = [f"not bound: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
+    return Failure(
+        kind=FailureKind.CALCULATION_ERROR,
+        message=f"the bindings do not match the template's variables ({'; '.join(faults)})",
+        hint=f"bind exactly: {', '.join(template.variables)}",
+    )
+
+
+def _with_names(statements: tuple[str, ...], reply: ExecutorReply) -> list[str]:
+    """Unnamed statements become `c1 = …`, `c2 = …`, unless the name is taken."""
+    taken = {*reply.bindings, *filter(None, map(assigned_name, statements))}
+    named, count = [], 0
+    for statement in statements:
+        if assigned_name(statement) is not None:
+            named.append(statement)
+            continue
+        count += 1
+        name = f"c{count}"
+        named.append(statement if name in taken else f"{name} = {statement}")
+    return named
+
+
+def _as_written(calculation: Calculation, statement: str, asked: str) -> Calculation:
+    """Without the name that we added."""
+    if statement == asked or calculation.statement != asked:
+        return calculation
+    return calculation.model_copy(update={"statement": statement, "name": None})
+
+
+def _is_text(result: str) -> bool:
+    """Whether a result was never meant for the calculator: an interval, a set, a word, the letter of a choice."""
+    return _WORD.fullmatch(result.strip()) is not None or not is_readable(result)
+
+
+def _is_plain(result: Calculation) -> bool:
+    """Whether a result only repeats a value or a name, which is no calculation of its own."""
+    return result.error is None and (result.statement.strip() == result.value or is_name(result.statement.strip()))

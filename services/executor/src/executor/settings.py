@@ -1,0 +1,32 @@
+"""What a deployment may set, as environment variables `REASONFLUX_…`."""
+
+from pydantic import Field
+
+from executor.prompting import Profile
+from reasonflux.engine import EngineConfig
+from reasonflux.settings import ReasonFluxSettings
+
+
+class Settings(ReasonFluxSettings):
+    executor_engine_url: str = Field(default="http://127.0.0.1:8011/v1", description="with the /v1")
+    executor_engine_model: str = "reasonflux-executor"
+    executor_engine_key: str | None = Field(default=None, repr=False)
+    executor_profile: Profile = Field(default=Profile.INSTRUCT, description="compact is for weights trained here")
+    executor_max_repairs: int | None = Field(
+        default=None, ge=0, description="errors of one kind that are told to the LLM; default: 2, and 0 for compact"
+    )
+    calculator_processes: int = Field(default=2, ge=1, description="calculations that run at once")
+    calculator_timeout: float = Field(default=3.0, gt=0, description="seconds for the calculations of one reply")
+
+    @property
+    def engine(self) -> EngineConfig:
+        return EngineConfig(
+            url=self.executor_engine_url, model=self.executor_engine_model, key=self.executor_engine_key
+        )
+
+    @property
+    def max_repairs(self) -> int:
+        """A compact model was not trained to mend its replies; the navigator's retry covers it."""
+        if self.executor_max_repairs is not None:
+            return self.executor_max_repairs
+        return 0 if self.executor_profile is Profile.COMPACT else 2

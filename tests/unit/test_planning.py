@@ -1,0 +1,197 @@
+"""Prompts out, plans and reviews in."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from journals import (
+    START,
+    RandomWorld,
+    instantiated,
+    journal,
+    planned,
+    retrieved,
+    reviewed,
+    session_of,
+    started,
+    step,
+)
+
+from navigator.errors import ReplyUnusable
+from navigator.planning import (
+    Profile,
+    conversation,
+    parse_plan,
+    parse_review,
+    plan_messages,
+    review_messages,
+    review_schema,
+    write_plan,
+    write_review,
+)
+from navigator.policy import Finish, Plan, ReviewStep, decide
+from navigator.session import advance, fold
+from reasonflux.contracts import Entry, Options, Review, Session, Trajectory, Verdict
+from reasonflux.engine import Message
+
+CHAIN = (step(1, "s1"), step(2, "s2", "r1"))
+PROFILES = list(Profile)
+
+
+def plan_reply(*steps: dict[str, object], **more: object) -> str:
+    return json.dumps({"abstraction": "a chain", "steps": steps, **more})
+
+
+def step_reply(step_id: int, *uses: str) -> dict[str, object]:
+    return {"id": step_id, "goal": f"goal {step_id}", "template": "Sum", "tags": ["sums"], "uses": uses}
+
+
+def test_a_plan_is_read_into_a_trajectory() -> None:
+    trajectory = parse_plan(plan_reply(step_reply(1, "s1"), step_reply(2, "s2", "r1")), session_of(started()))
+    assert [(s.id, s.uses, s.depends_on) for s in trajectory.steps] == [(1, ("s1",), ()), (2, ("s2", "r1"), (1,))]
+    assert trajectory.steps[0].query is not None
+    assert trajectory.steps[0].query.tags == ("sums",)
+    assert trajectory.complete
+
+
+def test_a_step_that_points_at_no_statement_gets_them_all() -> None:
+    trajectory = parse_plan(plan_reply(step_reply(1)), session_of(started()))
+    assert trajectory.steps[0].uses == ("s1", "s2")
+
+
+def test_latex_in_a_reply_arrives_as_written() -> None:
+    reply = r'{"abstraction": "find \frac{1}{2} of \theta and \beta", "steps": []}'
+    assert parse_plan(reply, session_of(started())).abstraction == r"find \frac{1}{2} of \theta and \beta"
+
+
+@pytest.mark.parametrize(
+    ("reply", "complaint"),
+    [
+        ("I would first add the numbers.", "JSON"),
+        ('{"abstraction": "x"}', "steps"),
+        (plan_reply(step_reply(1, "s9")), "'s9'"),
+        (plan_reply(step_reply(1, "r4")), "'r4'"),
+        (plan_reply(step_reply(1, "r2"), step_reply(2, "s1")), "depends on"),
+        (plan_reply({"id": 1, "goal": "", "uses": []}), "goal"),
+    ],
+)
+def test_an_unusable_plan_is_refused_in_words_a_model_can_act_on(reply: str, complaint: str) -> None:
+    with pytest.raises(ReplyUnusable, match=complaint):
+        parse_plan(reply, session_of(started()))
+
+
+def reviewable(*, result: str | None = "7", options: Options | None = None) -> Session:
+    return session_of(started(options), planned(*CHAIN), retrieved(1), retrieved(2), instantiated(1, result))
+
+
+def test_a_revision_numbers_its_steps_on_and_may_use_the_result_it_reviews() -> None:
+    reply = json.dumps({"reason": "shorter", "verdict": "revise", "steps": [step_reply(2, "s2", "r1")]})
+    review = parse_review(reply, reviewable(), 1)
+    assert review.remainder is not None
+    assert [(s.id, s.uses) for s in review.remainder.steps] == [(3, ("s2", "r1"))]
+
+
+def test_a_revision_cannot_build_on_a_result_that_failed() -> None:
+    reply = json.dumps({"reason": "x", "verdict": "revise", "steps": [step_reply(3, "s2", "r1")]})
+    with pytest.raises(ReplyUnusable, match="'r1'"):
+        parse_review(reply, reviewable(result=None), 1)
+
+
+def test_an_answer_by_reference_becomes_the_result() -> None:
+    review = parse_review('{"reason": "done", "verdict": "finish", "answer": "r1"}', reviewable(result="5/3"), 1)
+    assert review.answer == "5/3"
+
+
+def test_an_answer_in_words_is_kept() -> None:
+    review = parse_review('{"reason": "done", "verdict": "finish", "answer": "7 apples"}', reviewable(), 1)
+    assert review.answer == "7 apples"
+
+
+def test_giving_up_has_no_answer() -> None:
+    review = parse_review('{"reason": "too hard", "verdict": "finish", "answer": null}', reviewable(), 1)
+    assert review.answer is None
+
+
+def test_only_open_verdicts_are_offered_and_accepted() -> None:
+    failed = reviewable(result=None, options=Options(max_revisions=0))
+    assert review_schema(failed, 1)["properties"]["verdict"]["enum"] == ["retry", "finish"]
+    with pytest.raises(ReplyUnusable, match="choose from retry, finish"):
+        parse_review('{"reason": "fine", "verdict": "continue"}', failed, 1)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_is_written_is_what_is_read(profile: Profile) -> None:
+    trajectory = Trajectory(abstraction=r"a \frac{a}{b}", steps=CHAIN)
+    assert parse_plan(write_plan(trajectory), session_of(started())) == trajectory
+    remainder = Trajectory(abstraction="a chain", steps=(step(3, "s2", "r1"),))
+    review = Review(verdict=Verdict.REVISE, reason="better", remainder=remainder)
+    assert parse_review(write_review(review), reviewable(), 1) == review
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_prompt_tells_the_result_under_review_and_what_is_left(profile: Profile) -> None:
+    entries = journal(started(), planned(*CHAIN), retrieved(1), retrieved(2), instantiated(1, "355/113"))
+    asked = review_messages("s", entries, 1, profile)[-1]
+    assert asked.role == "user"
+    assert "r1 = 355/113" in asked.content
+    assert "2" in asked.content.splitlines()[-1] + asked.content.splitlines()[-2]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_prompt_tells_why_a_step_failed(profile: Profile) -> None:
+    entries = journal(started(), planned(*CHAIN), retrieved(1), retrieved(2), instantiated(1, None))
+    asked = review_messages("s", entries, 1, profile)[-1].content
+    assert ("calculation_error" if profile is Profile.COMPACT else "division by zero") in asked
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**9), st.sampled_from(PROFILES), st.none() | st.integers(1, 2))
+def test_prompts_only_ever_grow_at_the_end(seed: int, profile: Profile, horizon: int | None) -> None:
+    """Each prompt begins with the previous one, so that the engine's prefix cache serves every earlier round."""
+    from random import Random
+
+    world, last = RandomWorld(Random(seed), failures=0.0), list[Message]()
+    entries = journal(started(Options(horizon=horizon)))
+    session = fold("s", entries)
+    while due := decide(session):
+        action = due[0]
+        if isinstance(action, Plan):
+            prompt = plan_messages("s", entries, profile)
+        elif isinstance(action, ReviewStep):
+            prompt = review_messages("s", entries, action.step_id, profile)
+        else:
+            prompt = last
+        assert prompt[: len(last)] == last
+        last = prompt
+        if isinstance(action, Finish):
+            break
+        entries = [
+            *entries,
+            Entry(
+                seq=session.last_seq + 1,
+                at=START + timedelta(seconds=len(entries)),
+                event=world.perform(session, action),
+            ),
+        ]
+        session = advance(session, entries[-1])
+    assert conversation("s", entries, profile)[0].role in ("system", "user")
+
+
+def test_instruct_prompts_carry_the_rules_and_compact_ones_only_the_problem() -> None:
+    entries = journal(started())
+    instruct, compact = (plan_messages("s", entries, profile) for profile in PROFILES)
+    assert [message.role for message in instruct] == ["system", "user"]
+    assert [message.content for message in compact] == ["navigator\ns1: Let K be 2 + 3.\ns2: What is 4K?\nplan all"]
+
+
+def test_past_the_horizon_the_prompt_asks_to_plan_on() -> None:
+    entries = journal(
+        started(Options(horizon=1)),
+        planned(CHAIN[0], complete=False),
+        retrieved(1),
+        instantiated(1),
+        reviewed(1, Verdict.CONTINUE),
+    )
+    assert plan_messages("s", entries, Profile.COMPACT)[-1].content == "plan on"
