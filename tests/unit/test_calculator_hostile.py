@@ -3,6 +3,8 @@
 import asyncio
 import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
@@ -145,3 +147,36 @@ async def test_a_bubblewrap_that_works_is_used(tmp_path: Path, monkeypatch: pyte
     async with Calculator(processes=1) as calculator:
         assert calculator.jailed
         assert (await calculator.evaluate(["2 + 2"]))[0].value == "4"
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "open('canary', 'w')",
+        "os.open('canary', os.O_CREAT)",
+        "os.system('touch canary')",
+        "subprocess.run(['touch', 'canary'])",
+        "os.fork()",
+        "os.execv('/bin/touch', ['touch', 'canary'])",
+        "os.unlink('witness')",
+        "socket.socket()",
+    ],
+)
+def test_behind_the_gate_the_locked_child_dies_rather_than_act(deed: str, tmp_path: Path) -> None:
+    (tmp_path / "witness").touch()
+    code = f"import os, socket, subprocess; from calculator import child; child._lock_down(); {deed}; print('alive')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (99, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["witness"]
+
+
+async def test_the_childs_resources_are_limited() -> None:
+    async with Calculator(processes=1, jail=False) as calculator:
+        await calculator.evaluate(["1"])
+        (task,) = calculator._children
+        limits = Path(f"/proc/{task.result()._process.pid}/limits").read_text()  # noqa: ASYNC240
+    soft = {line[:25].strip(): line[25:].split()[0] for line in limits.splitlines()[1:]}
+    assert soft["Max address space"] == str(1 << 30)
+    assert (soft["Max file size"], soft["Max processes"], soft["Max core file size"]) == ("0", "0", "0")
+    assert int(soft["Max open files"]) <= 16
+    assert int(soft["Max cpu time"]) < 60

@@ -63,8 +63,7 @@ def journal(*events: Event) -> list[Entry]:
 
 
 def text_of(*events: Event) -> str:
-    console = Console(width=100, record=True, quiet=True)
-    console.quiet = False
+    console = Console(width=100)
     with console.capture() as captured:
         console.print(*replay(journal(*events))[1], sep="\n")
     return captured.get()

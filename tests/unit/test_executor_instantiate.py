@@ -103,13 +103,11 @@ async def test_expressions_may_use_bindings_results_names_and_earlier_values() -
     outcome = await carried_out(Scripted(reply), request)
     assert [c.value for c in outcome.calculations] == ["3*sqrt(2)", "18", "19", "18", "36"]
     assert [c.name for c in outcome.calculations] == [None, "x", None, None, None]
-    assert [c.statement for c in outcome.calculations][0] == "k*r1"
+    assert outcome.calculations[0].statement == "k*r1"
     assert outcome.result == "36"
 
 
 async def test_a_binding_called_c1_is_not_overwritten() -> None:
-    outcome = await carried_out(Scripted(says(bindings={"c1": "10"}, expressions=["1 + 1", "c1 + c2"], result=None)))
-    assert outcome.failure is not None or outcome.result != "3"
     outcome = await carried_out(Scripted(says(bindings={"c1": "10"}, expressions=["1 + 1", "c1*2"])))
     assert outcome.result == "20"
 

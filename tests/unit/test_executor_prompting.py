@@ -4,7 +4,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from executor.errors import ReplyUnusable
-from executor.prompting import REPLY_SCHEMA, Profile, read, render, repair
+from executor.prompting import REPLY_SCHEMA, ExecutorReply, Profile, read, render, repair, write
 from reasonflux.contracts import (
     Failure,
     FailureKind,
@@ -153,3 +153,9 @@ def test_text_without_an_object_is_unparsable(text: str) -> None:
 def test_an_unusable_reply_says_what_is_missing(text: str, because: str) -> None:
     with pytest.raises(ReplyUnusable, match=because):
         read(text)
+
+
+def test_a_written_reply_reads_back() -> None:
+    reply = ExecutorReply(fits=True, reasoning=r"by \theta", bindings={"a": "r1"}, result="a/2")
+    assert write(reply) == r'{"fits":true,"reasoning":"by \\theta","bindings":{"a":"r1"},"result":"a/2"}'
+    assert read(write(reply)) == reply

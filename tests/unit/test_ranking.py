@@ -80,6 +80,7 @@ def test_words_drop_numbers_plurals_and_filler() -> None:
         "term",
         "ada",
         "sequence",
+        "class",
     ]
 
 

@@ -65,7 +65,7 @@ def calculations(statements: Sequence[str], names: Mapping[str, str]) -> Iterato
             if target is not None:
                 raise NotCalculable("the value of a name is an expression, not an assignment")
             known[name] = _value(expression, known, work)
-        except (NotCalculable, RecursionError, ArithmeticError, ValueError, MemoryError) as error:
+        except Exception as error:
             yield _failed(f"{name} = {text}", name, error)
             return
     for statement in statements:
@@ -81,7 +81,7 @@ def _calculate(statement: str, known: dict[str, Value], work: Work) -> Calculati
         name, expression = gate.split(statement)
         value = _value(expression, known, work)
         text = _written(value)
-    except (NotCalculable, RecursionError, ArithmeticError, ValueError, MemoryError) as error:
+    except Exception as error:  # SymPy raises many kinds; whatever the text was, the caller gets a value
         return _failed(statement, name, error)
     if name is not None:
         known[name] = value

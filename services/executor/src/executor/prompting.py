@@ -105,6 +105,11 @@ def read(text: str) -> ExecutorReply:
     return reply
 
 
+def write(reply: ExecutorReply) -> str:
+    """A reply as our own weights are trained to write it: what is empty is left out."""
+    return reply.model_dump_json(exclude_defaults=True)
+
+
 def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 

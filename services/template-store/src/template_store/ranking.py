@@ -8,10 +8,10 @@ Four parts, each in 0…1 and each meaning the same for every query:
 - field  how much of the query's field path the template's path shares
 
 `relevance` is one convex combination of the parts that the query speaks of; tags and field are soft boosts, because
-those that a model writes are noisy. (Scaling each part to its range within one query, often done in hybrid search, ranked
-no better here: of 48 example problems 38 came first with it and 39 without, and its values mean nothing across
-queries.) `score` maps relevance through a fixed logistic curve: the probability, on the
-library's own calibration queries, that the template is the right one (see calibration.py).
+those that a model writes are noisy. (Scaling each part to its range within one query, as hybrid search often does,
+ranked no better here: it put 38 of 48 example problems first, this puts 39; and such values mean nothing across
+queries.) `score` maps relevance through a fixed logistic curve: on the calibration queries, right and wrong templates
+weighted evenly, the probability that the template is the right one (see calibration.py).
 """
 
 import math

@@ -213,7 +213,7 @@ def _instantiated(view: View, event: StepInstantiated) -> tuple[View, Shown]:
 
 
 def _calculations(done: Instantiation) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
     for calculation in done.calculations:
         failed = calculation.error.message if calculation.error else None
         value = Text(failed, style="red") if failed else Text(calculation.value or "", style="green")

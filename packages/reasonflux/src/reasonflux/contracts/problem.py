@@ -15,8 +15,10 @@ MAX_PROBLEM_CHARS = 20_000
 _ABBREVIATIONS = ("i.e.", "e.g.", "etc.", "vs.", "approx.", "resp.", "Fig.", "No.", "Dr.", "Mr.", "Mrs.", "Ms.", "St.")
 _BOUNDARY = re.compile(r"(?<=[.?!])[\"')\]]*\s+(?=[\"'(\[$\\A-Z0-9])|\n\s*\n")
 
-# What opens a formula, and what closes it. `\$` is a dollar; a `$` before a digit opens a price, so it closes nothing.
-_OPENING = re.compile(r"\\begin\{(\w+\*?)\}|\\.|\$\$|\$", re.DOTALL)
+# What opens a formula, and what closes it. Dollars that open none: `\$`, and a price, which is `$5.20` before a word or
+# the end. A `$` right before a digit may open a price or a formula, so it closes nothing.
+_PRICE = r"\$\d[\d,]*(?:\.\d+)?[.,;:?!)]*(?=\s+[A-Za-z]{2}|\s*\Z)"
+_OPENING = re.compile(_PRICE + r"|\\begin\{(\w+\*?)\}|\\.|\$\$|\$", re.DOTALL)
 _CLOSING = {
     "$$": re.compile(r"\$\$"),
     "$": re.compile(r"(?<!\\)\$(?!\d)"),
@@ -40,14 +42,19 @@ class Problem(Contract):
     @field_validator("text")
     @classmethod
     def _not_blank(cls, text: str) -> str:
-        if not text.strip():
-            raise ValueError("the problem is empty: send its text")
-        return text.strip()
+        return not_blank(text)
 
     @property
     def statements(self) -> tuple[Statement, ...]:
         """The text cut at sentence ends; formulas and common abbreviations are never cut."""
         return tuple(Statement(id=f"s{n}", text=part) for n, part in enumerate(split_sentences(self.text), 1))
+
+
+def not_blank(text: str) -> str:
+    """The text without white space around it. Raises ValueError when nothing is left."""
+    if not text.strip():
+        raise ValueError("the problem is empty: send its text")
+    return text.strip()
 
 
 def split_sentences(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from reasonflux.contracts.base import Contract
 from reasonflux.contracts.errors import Failure
 from reasonflux.contracts.events import Entry, Options, Outcome
 from reasonflux.contracts.instantiation import Instantiation
-from reasonflux.contracts.problem import MAX_PROBLEM_CHARS, Problem
+from reasonflux.contracts.problem import MAX_PROBLEM_CHARS, Problem, not_blank
 from reasonflux.contracts.template import Retrieval
 from reasonflux.contracts.trajectory import Review, Step
 from reasonflux.contracts.usage import Budget, Effort, Usage
@@ -91,8 +91,8 @@ class CreateSession(Contract):
 
     @field_validator("problem")
     @classmethod
-    def _is_a_problem(cls, problem: str) -> str:
-        return Problem(text=problem).text
+    def _not_blank(cls, problem: str) -> str:
+        return not_blank(problem)
 
 
 class EventPage(Contract):

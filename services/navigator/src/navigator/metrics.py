@@ -1,0 +1,82 @@
+"""The navigator's metrics, all of them read off committed entries."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from reasonflux.contracts import (
+    ActionFailed,
+    Entry,
+    Event,
+    PlanMade,
+    Session,
+    SessionFinished,
+    StepInstantiated,
+    StepRetrieved,
+    StepReviewed,
+    Usage,
+)
+
+_ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200)
+
+
+class Metrics:
+    """Counts what sessions do. `observe` wants each committed entry exactly once, from whoever committed it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._finished = Counter("reasonflux_sessions_finished", "Sessions finished", ("outcome",), registry=registry)
+        self._rounds = Histogram(
+            "reasonflux_session_rounds", "Rounds of a finished session", registry=registry, buckets=_ROUNDS
+        )
+        self._seconds = Histogram(
+            "reasonflux_session_seconds", "Seconds from a session's start to its end", registry=registry, buckets=_SECONDS
+        )
+        self._tokens = Counter(
+            "reasonflux_tokens",
+            "Tokens of all engine calls; cached ones are part of prompt",
+            ("role", "kind"),
+            registry=registry,
+        )
+        self._verdicts = Counter("reasonflux_steps_reviewed", "Reviews of steps", ("verdict",), registry=registry)
+        self._retrievals = Counter("reasonflux_retrievals", "Templates looked for", registry=registry)
+        self._abstentions = Counter(
+            "reasonflux_retrieval_abstentions", "Retrievals that chose no template", registry=registry
+        )
+        self._failures = Counter(
+            "reasonflux_actions_failed", "Actions without an outcome", ("action", "kind"), registry=registry
+        )
+
+    def observe(self, session: Session, entry: Entry) -> None:
+        """Count one entry; `session` is the session right after it."""
+        event = entry.event
+        self._count_tokens(usage_of(event))
+        match event:
+            case StepRetrieved():
+                self._retrievals.inc()
+                if event.retrieval.template is None:
+                    self._abstentions.inc()
+            case StepReviewed():
+                self._verdicts.labels(event.review.verdict.value).inc()
+            case ActionFailed():
+                self._failures.labels(event.action.value, event.failure.kind.value).inc()
+            case SessionFinished():
+                self._finished.labels(event.outcome.value).inc()
+                self._rounds.observe(session.rounds)
+                self._seconds.observe(session.seconds)
+
+    def _count_tokens(self, usage: Usage) -> None:
+        for role, tokens in (("navigator", usage.navigator), ("executor", usage.executor)):
+            for kind in ("prompt", "cached", "completion"):
+                if spent := getattr(tokens, kind):
+                    self._tokens.labels(role, kind).inc(spent)
+
+
+def usage_of(event: Event) -> Usage:
+    """The tokens that an event adds to its session's usage."""
+    match event:
+        case PlanMade() | StepReviewed():
+            return Usage(navigator=event.usage)
+        case StepInstantiated():
+            return Usage(executor=event.instantiation.usage)
+        case ActionFailed():
+            return event.usage
+    return Usage()
