@@ -70,7 +70,9 @@ def executor_app(fake: FakeExecutor) -> FastAPI:
     router = APIRouter()
 
     @router.post("/v1/instantiate")
-    async def instantiate(request: InstantiateRequest) -> Response:
+    async def instantiate(request: InstantiateRequest, accept: Annotated[str, Header()]) -> Response:
+        assert accept == "text/event-stream"
+
         async def events() -> AsyncIterator[tuple[str | None, str, str]]:
             news: list[InstantiateEvent] = []
 
@@ -295,11 +297,14 @@ class FakeNavigator:
         outcome = Outcome.SOLVED if self.finished else None
         return Session(id=name, problem=Problem(text="p"), outcome=outcome, started_at=AT, updated_at=AT)
 
-    async def cancel(self, name: str) -> dict[str, bool]:
+    async def cancel(self, name: str) -> Session:
         self.cancelled.append(name)
-        return {"cancelled": True}
+        return await self.get(name)
 
-    async def events(self, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+    async def events(
+        self, accept: Annotated[str, Header()], last_event_id: Annotated[str | None, Header()] = None
+    ) -> Response:
+        assert accept == "text/event-stream"
         self.resumed_at.append(last_event_id)
         items = next(self._connections)
         if isinstance(items, ReasonFluxError):

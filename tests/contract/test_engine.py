@@ -36,12 +36,12 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
         async with served(fake_openai_app()) as url, engine_http() as http:
             yield OpenAIEngine(http, EngineConfig(url=f"{url}/v1", model="fake"))
     else:
-        url = os.environ.get("REASONFLUX_TEST_VLLM_URL")
-        if not url:
+        live = os.environ.get("REASONFLUX_TEST_VLLM_URL")
+        if not live:
             pytest.skip("REASONFLUX_TEST_VLLM_URL is not set")
         async with engine_http() as http:
-            model = (await OpenAIEngine(http, EngineConfig(url=url, model="")).models())[0]
-            yield OpenAIEngine(http, EngineConfig(url=url, model=model))
+            model = (await OpenAIEngine(http, EngineConfig(url=live, model="")).models())[0]
+            yield OpenAIEngine(http, EngineConfig(url=live, model=model))
 
 
 class TestEveryEngine:

@@ -141,8 +141,19 @@ def test_without_vllm_the_three_variables_of_the_role_are_named(settings: LocalS
 
 def test_without_vllm_other_servers_are_enough(settings: LocalSettings) -> None:
     machine = replace(GOOD_MACHINE, find_module=lambda name: None if name in ("vllm", "torch") else Path("/x"))
-    mine = changed(settings, navigator_engine_url="http://a/v1", executor_engine_url="http://b/v1")
+    mine = changed(
+        settings,
+        navigator_engine_url="http://a/v1",
+        navigator_engine_model="one",
+        executor_engine_url="http://b/v1",
+        executor_engine_model="two",
+    )
     assert examine(mine, machine).redis_server is not None
+
+
+def test_a_server_without_a_model_is_asked_for_one(settings: LocalSettings) -> None:
+    with pytest.raises(LocalError, match="REASONFLUX_EXECUTOR_ENGINE_MODEL"):
+        examine(changed(settings, executor_engine_url="http://b/v1"), GOOD_MACHINE)
 
 
 def test_missing_weights_are_named_by_their_folder(settings: LocalSettings, tmp_path: Path) -> None:

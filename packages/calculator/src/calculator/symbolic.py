@@ -60,9 +60,16 @@ def divide(a: Any, b: Any) -> Any:
     if sign(settle(y)) == 0:
         raise NotCalculable("division by zero")
     quotient = x / y
-    if y.is_Add and _terms(y) <= 4 and not y.has(sympy.Function, sympy.pi, sympy.E):
+    if y.is_Add and _terms(y) <= 4 and _only_square_roots(y):
         quotient = sympy.radsimp(quotient, max_terms=4)
     return settle(sympy.expand_mul(quotient))
+
+
+def _only_square_roots(expr: Expr) -> bool:
+    """Whether making the denominator rational is quick: higher roots would need huge products."""
+    roots = [power for power in expr.atoms(sympy.Pow) if not power.exp.is_Integer]
+    plain = not expr.has(sympy.Function, sympy.pi, sympy.E)
+    return plain and all(power.base.is_Rational and power.exp == sympy.Rational(1, 2) for power in roots)
 
 
 def power(a: Any, b: Any) -> Any:
@@ -93,6 +100,7 @@ def _check_power_size(base: Expr, exponent: Expr) -> None:
     if not magnitude <= MAX_MAGNITUDE:
         raise too_large("the power")
     if not exponent.is_Rational:
+        _check_logarithms(exponent)
         return
     times = max(1, abs(int(exponent.p)))
     if _coefficient_bits(base) * times > MAX_BITS or int(exponent.q) > 1_000:
@@ -103,6 +111,14 @@ def _check_power_size(base: Expr, exponent: Expr) -> None:
         and math.comb(times + _terms(base) - 1, _terms(base) - 1) > MAX_SYMBOLIC_NODES
     ):
         raise too_large("the power")
+
+
+def _check_logarithms(exponent: Expr) -> None:
+    """e**(k*ln(3)) becomes 3**k at once, also inside a sum whose value is small: every k must be small by itself."""
+    if exponent.has(sympy.log):
+        for number in sympy.preorder_traversal(exponent):
+            if number.is_Rational and max(abs(int(number.p)), int(number.q)) > MAX_MAGNITUDE:
+                raise too_large("the power")
 
 
 def _log_rational(number: Expr) -> Expr:
@@ -210,6 +226,7 @@ def exponential(a: Any) -> Any:
     x = lift(a)
     if not abs(_float(x)) <= MAX_MAGNITUDE:
         raise too_large("the exponential")
+    _check_logarithms(x)
     return settle(sympy.exp(x))
 
 

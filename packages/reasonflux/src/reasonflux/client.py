@@ -138,9 +138,7 @@ class NavigatorClient(RemoteService):
 
     async def cancel(self, session_id: str) -> Session:
         """Stop a session and return it as it stands; one that has finished already stays as it is."""
-        async with self.response("POST", f"/v1/sessions/{_segment(session_id)}/cancel"):
-            pass
-        return await self.get(session_id)
+        return await self.ask(Session, "POST", f"/v1/sessions/{_segment(session_id)}/cancel")
 
     async def events(self, session_id: str, after: int = 0) -> AsyncGenerator[Entry | Delta, None]:
         """Committed entries with seq > `after`, each once and without a gap, and live text; ends with the session.

@@ -39,10 +39,13 @@ class RemoteService:
                 raise self._gone(error) from error
         return self.understand(shape, content)
 
-    async def stream(self, method: str, path: str, **request: Any) -> AsyncGenerator[ServerEvent, None]:
+    async def stream(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **request: Any
+    ) -> AsyncGenerator[ServerEvent, None]:
         """Server-sent events until the stream ends. Raises ServiceUnavailable when it breaks off."""
         limits = httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS)
-        async with self.response(method, path, timeout=limits, **request) as response:
+        accept = {"Accept": "text/event-stream", **(headers or {})}
+        async with self.response(method, path, headers=accept, timeout=limits, **request) as response:
             try:
                 async for event in read_sse(response.aiter_bytes()):
                     yield event

@@ -28,7 +28,10 @@ class Metrics:
             "reasonflux_session_rounds", "Rounds of a finished session", registry=registry, buckets=_ROUNDS
         )
         self._seconds = Histogram(
-            "reasonflux_session_seconds", "Seconds from a session's start to its end", registry=registry, buckets=_SECONDS
+            "reasonflux_session_seconds",
+            "Seconds from a session's start to its end",
+            registry=registry,
+            buckets=_SECONDS,
         )
         self._tokens = Counter(
             "reasonflux_tokens",

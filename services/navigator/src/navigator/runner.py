@@ -6,7 +6,7 @@ the journal and goes on. Work in flight runs at least once; what is committed, a
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -47,13 +47,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Runner:
-    """Carries sessions on. One runner serves many sessions at the same time; it keeps no state of its own."""
+    """Carries sessions on. One runner serves many sessions at the same time; it keeps no state of its own.
+
+    `observe` sees every entry that this runner committed, with the session right after it.
+    """
 
     journal: Journal
     llm: NavigatorLLM
     templates: TemplateStore
     executor: Executor
     lease_seconds: float = 15.0
+    observe: Callable[[Session, Entry], None] | None = None
 
     async def run(self, claim: Claim) -> Session:
         """Carry the claimed session to its end. Raises LeaseLost when another worker or a cancellation came first."""
@@ -91,6 +95,8 @@ class Runner:
         for entry in await self.journal.commit(claim, session.last_seq + 1, events):
             session = advance(session, entry)
             entries.append(entry)
+            if self.observe is not None:
+                self.observe(session, entry)
         return session
 
     async def _perform(self, claim: Claim, session: Session, entries: Sequence[Entry], action: Action) -> Event:

@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from reasonflux.client import TemplateStoreClient
@@ -89,7 +89,7 @@ def list_(
             cursor = page.next_cursor
         return found
 
-    table = Table("id", "name", "type", "field", "status")
+    table = Table(Column("id", no_wrap=True), "name", "type", "field", "status")
     for template in _ask(pages):
         table.add_row(template.id, template.name, template.type.value, template.field, template.status.value)
     console.print(table)

@@ -35,7 +35,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print the journal, one
 def run() -> None:
     """Run the command line; every expected failure is a sentence and an exit code, never a traceback."""
     for point in entry_points(group=PLUGINS):
-        _add_plugin(point)
+        add_plugin(app, point)
     try:
         app()
     except ReasonFluxError as error:
@@ -69,20 +69,20 @@ def _report_misfit(error: ValidationError) -> int:
     return USAGE
 
 
-def _add_plugin(point: EntryPoint) -> None:
+def add_plugin(to: typer.Typer, point: EntryPoint) -> None:
     """A command of another package. It is imported only when it is called, so that one that is broken breaks alone."""
     source = point.dist.name if point.dist else point.value
 
     def call(context: typer.Context) -> None:
         try:
             command = point.load()
-        except (ImportError, AttributeError, SyntaxError) as error:
+        except Exception as error:  # whatever another package does when it is imported
             err.print(Text.assemble(("error: ", "bold red"), f"`{point.name}` ({source}) cannot be loaded: {error}"))
             err.print(Text.assemble(("→ ", "yellow"), "run `make install`; the other commands work without it"))
             raise typer.Exit(1) from error
         command(args=context.args, prog_name=f"reasonflux {point.name}")
 
-    app.command(
+    to.command(
         point.name,
         help=f"Commands of {source}.",
         rich_help_panel="Further commands",

@@ -15,10 +15,10 @@ from rich.text import Text
 from reasonflux.local import record
 from reasonflux.local.errors import AlreadyRunning
 from reasonflux.local.preflight import check_ports, examine, this_machine
-from reasonflux.local.process import Progress, Stack, Stage, healthy, stop
+from reasonflux.local.process import Progress, Stack, Stage, stop, unready
 from reasonflux.local.record import Record
 from reasonflux.local.settings import LocalSettings
-from reasonflux.local.stack import plan
+from reasonflux.local.stack import HttpHealth, plan
 
 NEWS_SECONDS = 10.0
 """Without a terminal, a line at least this often while something starts."""
@@ -110,12 +110,10 @@ async def show_status(console: Console) -> int:
 
 async def _ready(http: httpx.AsyncClient, url: str | None) -> bool:
     """An engine's URL ends in /v1 and answers /health; a service answers /readyz."""
-    from reasonflux.local.stack import HttpHealth
-
     if url is None:
         return False
     probe = url.removesuffix("/v1") + "/health" if url.endswith("/v1") else f"{url}/readyz"
-    return await healthy(HttpHealth(probe), http)
+    return await unready(HttpHealth(probe), http) is None
 
 
 @contextlib.asynccontextmanager

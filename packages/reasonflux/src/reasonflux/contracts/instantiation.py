@@ -82,8 +82,8 @@ class InstantiateEvent(Contract):
 class CalculateRequest(Contract):
     """The body of `POST /v1/calculate`: statements in order; `names` are known values as calculator expressions."""
 
-    statements: tuple[str, ...] = Field(min_length=1, max_length=64)
-    names: dict[str, str] = Field(default_factory=dict)
+    statements: tuple[str, ...] = Field(max_length=200)
+    names: dict[str, str] = Field(default_factory=dict, max_length=200)
 
 
 class CalculateResponse(Contract):

@@ -21,7 +21,7 @@ from reasonflux.local.errors import (
     RedisMissing,
     WeightsMissing,
 )
-from reasonflux.local.settings import LocalSettings, Role
+from reasonflux.local.settings import ROLES, LocalSettings, Role
 from reasonflux.local.stack import Found, Process
 
 MEGABYTE = 1_000_000
@@ -48,8 +48,14 @@ class Machine:
 def examine(settings: LocalSettings, machine: Machine) -> Found:
     """What the stack can stand on here. Raises the first LocalError; looks, starts nothing."""
     _check_disk(settings, machine)
-    for role in settings.embedded_roles:
-        _check_engine(settings, machine, role)
+    for role in ROLES:
+        if role in settings.embedded_roles:
+            _check_engine(settings, machine, role)
+        elif not settings.named_model(role):
+            raise LocalError(
+                f"REASONFLUX_{role.upper()}_ENGINE_URL is set, but not which model to ask for",
+                hint=f"set REASONFLUX_{role.upper()}_ENGINE_MODEL (and REASONFLUX_{role.upper()}_ENGINE_KEY if needed)",
+            )
     _check_memory(settings, machine)
     torch = machine.find_module("torch")
     libgomp = torch / "lib" / "libgomp.so.1" if torch else None

@@ -14,7 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 
 import httpx
+from pydantic import ValidationError
 
+from reasonflux.contracts import ErrorBody
 from reasonflux.local import record
 from reasonflux.local.errors import Crashed, LocalError, TooSlow
 from reasonflux.local.identity import STACK_VARIABLE, birth, signal_group
@@ -108,14 +110,14 @@ class Stack:
         shown.stage, shown.detail = Stage.STARTING, "starting"
         child = self._spawn(process)
         log, started = self._running[process.name].log, time.monotonic()
-        while not await healthy(process.health, http):
+        while (reason := await unready(process.health, http)) is not None:
             shown.seconds = time.monotonic() - started
-            shown.detail = _phase(process, log)
+            shown.detail = reason or _phase(process, log)
             if child.poll() is not None:
                 raise self._crash(process, child.returncode, log)
             if shown.seconds > process.patience:
                 raise TooSlow(
-                    f"{process.title} was not ready within {process.patience:.0f} s",
+                    f"{process.title} was not ready within {process.patience:g} s: {shown.detail}",
                     hint=f"{process.hint}; its log: {log}",
                     log=last_lines(log),
                 )
@@ -196,23 +198,32 @@ async def _gone(processes: Sequence[Running], stack: str, reap: Callable[[], Non
     return False
 
 
-async def healthy(health: HttpHealth | RedisHealth, http: httpx.AsyncClient) -> bool:
-    """One question; False for anything but a clear yes."""
+async def unready(health: HttpHealth | RedisHealth, http: httpx.AsyncClient) -> str | None:
+    """One question: None for a clear yes, else why not, as far as the process says."""
     if isinstance(health, HttpHealth):
         try:
-            return (await http.get(health.url)).status_code == 200
+            answer = await http.get(health.url)
         except httpx.HTTPError:
-            return False
+            return ""
+        return None if answer.status_code == 200 else _reason(answer)
     try:
         async with asyncio.timeout(2.0):
             reader, writer = await asyncio.open_connection(health.host, health.port)
             try:
                 writer.write(b"PING\r\n")
-                return (await reader.readline()).startswith(b"+PONG")
+                return None if (await reader.readline()).startswith(b"+PONG") else "it loads its data"
             finally:
                 writer.close()
     except (OSError, TimeoutError):
-        return False
+        return ""
+
+
+def _reason(answer: httpx.Response) -> str:
+    """Our services say what they wait for."""
+    try:
+        return ErrorBody.model_validate_json(answer.content).error.message
+    except ValidationError:
+        return f"it answers {answer.status_code}"
 
 
 def last_lines(log: Path, count: int = LOG_LINES) -> tuple[str, ...]:
@@ -237,7 +248,7 @@ def _waits_for(names: Sequence[str]) -> str:
 def _phase(process: Process, log: Path) -> str:
     """What the process is doing, from the last of its phases that its log shows."""
     if not process.phases:
-        return f"waits for {process.health.url}" if isinstance(process.health, HttpHealth) else "starting"
+        return "starting"
     try:
         text = log.read_text(errors="replace")
     except OSError:

@@ -57,10 +57,13 @@ class LocalSettings(ReasonFluxSettings):
         """The URL of the server that the user brings for this role; None: the embedded one serves it."""
         return self.navigator_engine_url if role == "navigator" else self.executor_engine_url
 
+    def named_model(self, role: Role) -> str | None:
+        """The model that was named for this role."""
+        return self.navigator_engine_model if role == "navigator" else self.executor_engine_model
+
     def engine_model(self, role: Role) -> str:
-        """The model to ask for."""
-        chosen = self.navigator_engine_model if role == "navigator" else self.executor_engine_model
-        return chosen or f"reasonflux-tiny-{role}"
+        """The model to ask for; an embedded engine serves it under this name."""
+        return self.named_model(role) or f"reasonflux-tiny-{role}"
 
     def engine_key(self, role: Role) -> str | None:
         return self.navigator_engine_key if role == "navigator" else self.executor_engine_key

@@ -153,14 +153,14 @@ def _engine(settings: LocalSettings, found: Found, role: Role) -> Process:
         url=f"http://{settings.host}:{port}/v1",
         port=port,
         port_setting=f"REASONFLUX_{role.upper()}_ENGINE_PORT",
-        env=_engine_environment(found),
+        env=_engine_environment(settings, found),
         hint=ENGINE_HINT.format(role=role.upper()),
         phases=VLLM_PHASES,
         patience=400.0,
     )
 
 
-def _engine_environment(found: Found) -> dict[str, str]:
+def _engine_environment(settings: LocalSettings, found: Found) -> dict[str, str]:
     """One thread per engine: in a model this small more of them only wait for each other, and engines share cores."""
     env = {
         "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -171,6 +171,7 @@ def _engine_environment(found: Found) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "passive",
         "SPT_NOENV": "1",  # vLLM renames its processes; keep their environment readable (see process.py)
+        "VLLM_CACHE_ROOT": str(settings.home.absolute() / "cache" / "vllm"),
     }
     if found.libgomp:
         env["LD_PRELOAD"] = os.pathsep.join(filter(None, (str(found.libgomp), os.environ.get("LD_PRELOAD"))))
@@ -192,7 +193,7 @@ def _services(settings: LocalSettings, found: Found, *, after: tuple[str, ...]) 
             port_setting=f"REASONFLUX_{name.upper().replace('-', '_')}_PORT",
             env=env,
             after=after,
-            patience=400.0,  # ready only when the engine behind it is
+            patience=400.0 if settings.embedded_roles else 60.0,  # ready only when the engine behind it is
         )
 
     return (
