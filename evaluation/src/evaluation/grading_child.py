@@ -23,15 +23,30 @@ _NUMBER = re.compile(r"(?P<kind>Integer|Float) \(\s*'?(?P<digits>[\d.]+(?:e[+-]?
 MEMORY_BYTES = 2 << 30
 # Only the LaTeX grammar reads answers: math-verify's other reader ends in `parse_expr`, which is `eval`.
 _LATEX = (LatexExtractionConfig(boxed_match_priority=-1),)
-_FORBIDDEN_EVENTS = ("subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "socket.", "ctypes.")
+_WARM_UP = (
+    ("x^2 + 2x + 1", "(x + 1)^2"),
+    (r"\sin^2 x + \cos^2 x + \log_2 8", r"\frac{y}{2} + \sqrt{3}"),
+    (r"(1, 2] \cup \{3\}", r"x^2 + y"),
+    ("x < 2", r"(-\infty, 2)"),
+)
+_FORBIDDEN_EVENTS = (
+    "subprocess.",
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+    "os.spawn",
+    "socket.",
+    "ctypes.",
+)
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 def main() -> None:
-    """Warm up, lock down, serve until the input ends."""
+    """Warm up (SymPy imports late, and some of its modules read strings of their own), lock down, serve."""
     logging.disable(logging.CRITICAL)
-    same(r"\frac{1}{2} + \sqrt{3}", r"\sqrt{3} + 0.5")
-    same(r"(1, 2] \cup \{3\}", r"x^2 + y")
+    for given, wanted in _WARM_UP:
+        same(given, wanted)
     lock_down()
     print(flush=True)
     for line in sys.stdin:
