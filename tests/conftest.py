@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from embedded import Embedded, embedded_stack, why_not
 
 
 def redis_executable() -> str:
@@ -116,3 +117,28 @@ def redis_prefix(redis_url: str) -> Iterator[str]:
 @pytest.fixture
 def fresh_id() -> Callable[[], str]:
     return lambda: uuid4().hex
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """The whole stack with real Redis, vLLM, FAISS and the shipped weights, started on first use."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with embedded_stack(tmp_path_factory.mktemp("embedded")) as stack:
+        yield stack
+
+
+REAL_THINGS = {"redis": "real Redis", "vllm": "real vLLM", "faiss": "real FAISS and embeddings"}
+_passed: dict[str, int] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.passed:
+        for marker in REAL_THINGS.keys() & report.keywords.keys():
+            _passed[marker] = _passed.get(marker, 0) + 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many tests ran against the real things."""
+    told = ", ".join(f"{_passed.get(marker, 0)} against {name}" for marker, name in REAL_THINGS.items())
+    terminalreporter.write_line(f"passed against the real thing: {told}")

@@ -205,23 +205,21 @@ async def test_the_stream_tells_every_entry_once_and_text_in_between() -> None:
     assert isinstance(entries[-1].event, SessionFinished)
 
 
-async def test_live_text_has_no_id_and_can_be_left_out() -> None:
+@pytest.mark.parametrize("asked_for", [True, False])
+async def test_live_text_has_no_id_and_can_be_left_out(asked_for: bool) -> None:
     gate = Gate()
     app = on_fakes(script([plan(step("find it", "s1"))], [review("finish", answer="r1")]), gate)
-    async with opened(app) as client:
-        session_id = (await start(client)).json()["id"]
-        await gate.called.wait()
-        with_text = asyncio.create_task(finished(client, session_id))
-        url = f"/v1/sessions/{session_id}/events"
-        without = asyncio.create_task(client.get(url, params={"deltas": "false"}, headers=SSE))
-        await asyncio.sleep(0)  # both have been sent off
-        gate.open.set()
-        deltas = [event for event in await with_text if event.event == "delta"]
-        names = [event.event for event in await sse_events(await without)]
+    params = {} if asked_for else {"deltas": "false"}
+    deltas: list[ServerEvent] = []
+    async with served(app) as url, httpx.AsyncClient(base_url=url, timeout=None) as client:
+        path = f"/v1/sessions/{(await start(client)).json()['id']}/events"
+        async with client.stream("GET", path, params=params, headers=SSE) as response:
+            async for event in read_sse(response.aiter_bytes()):
+                gate.open.set()  # the follower is there: it has an entry
+                deltas += [event] if event.event == "delta" else []
 
-    assert all(event.id is None for event in deltas)
-    assert all(Delta.model_validate_json(event.data).text for event in deltas)
-    assert "delta" not in names
+    assert bool(deltas) is asked_for
+    assert all(event.id is None and Delta.model_validate_json(event.data).text for event in deltas)
 
 
 @pytest.mark.parametrize("way", ["header", "query", "header before query"])

@@ -59,8 +59,8 @@ def grade(answer: str | None, gold: str) -> bool:
 
 
 def extract(text: str) -> str | None:
-    """The final answer in a solution: the last box, else what follows `####` or "the answer is", else the last line's formula
-    or the last line. None when there is no text at all."""
+    """The final answer in a solution: the last box, else what follows `####` or "the answer is", else the last line's
+    formula or the last line. None when there is no text at all."""
     boxed = _last_box(text)
     if boxed is not None:
         return boxed

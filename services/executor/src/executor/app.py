@@ -28,7 +28,7 @@ def create(settings: Settings | None = None, *, engine: Engine | None = None) ->
             real = OpenAIEngine(http, configured.engine)
             app.state.engine = real if engine is None else None
             app.state.instantiator = Instantiator(
-                engine or real, calculator, configured.executor_profile, configured.max_repairs
+                engine or real, calculator, configured.profile, configured.max_repairs
             )
             logger.info("calculator started", processes=configured.calculator_processes, jailed=calculator.jailed)
             yield

@@ -6,12 +6,19 @@ from executor.prompting import Profile
 from reasonflux.engine import EngineConfig
 from reasonflux.settings import ReasonFluxSettings
 
+TINY = "reasonflux-tiny-executor"
+"""The name under which the embedded engine serves the shipped weights."""
+
 
 class Settings(ReasonFluxSettings):
-    executor_engine_url: str = Field(default="http://127.0.0.1:8011/v1", description="with the /v1")
-    executor_engine_model: str = "reasonflux-executor"
+    executor_engine_url: str = Field(
+        default="http://127.0.0.1:8011/v1", description="an OpenAI-compatible server, /v1 included"
+    )
+    executor_engine_model: str = TINY
     executor_engine_key: str | None = Field(default=None, repr=False)
-    executor_profile: Profile = Field(default=Profile.INSTRUCT, description="compact is for weights trained here")
+    executor_profile: Profile | None = Field(
+        default=None, description="which prompts; unset: compact for the shipped weights, instruct for any other model"
+    )
     executor_max_repairs: int | None = Field(
         default=None, ge=0, description="errors of one kind that are told to the LLM; default: 2, and 0 for compact"
     )
@@ -25,8 +32,13 @@ class Settings(ReasonFluxSettings):
         )
 
     @property
+    def profile(self) -> Profile:
+        shipped = self.executor_engine_model == TINY
+        return self.executor_profile or (Profile.COMPACT if shipped else Profile.INSTRUCT)
+
+    @property
     def max_repairs(self) -> int:
         """A compact model was not trained to mend its replies; the navigator's retry covers it."""
         if self.executor_max_repairs is not None:
             return self.executor_max_repairs
-        return 0 if self.executor_profile is Profile.COMPACT else 2
+        return 0 if self.profile is Profile.COMPACT else 2

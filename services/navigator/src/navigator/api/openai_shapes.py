@@ -155,10 +155,13 @@ def content_of(session: Session) -> str:
 
 def finish_reason(session: Session) -> str:
     """`length` when the budget ran out, in tokens, rounds or time."""
-    spent = (FailureKind.BUDGET_EXHAUSTED, FailureKind.DEADLINE_EXCEEDED)
+    if session.outcome is not Outcome.UNSOLVED:
+        return "stop"
     failure = session.last_failure
-    ran_out = session.outcome is Outcome.UNSOLVED and failure is not None and failure.kind in spent
-    return "length" if ran_out else "stop"
+    ran_out = failure is not None and failure.kind in (FailureKind.BUDGET_EXHAUSTED, FailureKind.DEADLINE_EXCEEDED)
+    # A reply that the last tokens cut short cannot be read: then that is the failure, and the budget its cause.
+    cut_short = session.usage.all.total >= session.options.budget.tokens
+    return "length" if ran_out or cut_short else "stop"
 
 
 def usage_of(session: Session) -> dict[str, Any]:
