@@ -53,7 +53,8 @@ bench-calculator: install  ## time the calculator
 	@$(BIN)/python -m calculator.bench
 
 constraints: install  ## write constraints.txt anew from .venv
-	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/^torch==\([0-9.]*\)+.*/torch==\1/'; } > constraints.partial
+	@{ grep '^#' constraints.txt; { $(BIN)/pip freeze --all --exclude-editable --exclude pip; \
+	   grep -E '^torch(audio|codec|vision)==' constraints.txt; } | sed 's/^\(torch==[0-9.]*\)+.*/\1/' | sort -fu; } > constraints.partial
 	@mv constraints.partial constraints.txt
 
 clean: down  ## stop the stack and delete .venv and .reasonflux

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from executor.app import create
+from executor.prompting import Profile
 from executor.settings import Settings
 from reasonflux.contracts import FailureKind, InstantiateEvent, Instantiation, Tokens
 from reasonflux.engine import Message, OnDelta, Reply
@@ -32,7 +33,7 @@ class Scripted:
 
 @asynccontextmanager
 async def serving(*replies: str | Exception) -> AsyncIterator[httpx.AsyncClient]:
-    app = create(Settings(calculator_processes=1), engine=Scripted(*replies))
+    app = create(Settings(calculator_processes=1, executor_profile=Profile.INSTRUCT), engine=Scripted(*replies))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         yield client

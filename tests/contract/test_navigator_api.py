@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from navigator.journal import MemoryJournal
+from navigator.settings import Settings
 from navigator.testing import on_fakes, opened, plan, review, script, step
 from reasonflux.client import NavigatorClient
 from reasonflux.contracts import (
@@ -439,3 +440,16 @@ async def test_a_follower_that_leaves_early_ends_nothing() -> None:
     assert isinstance(last, Entry)
     assert isinstance(last.event, SessionFinished)
     assert last.event.outcome is Outcome.SOLVED
+
+
+@pytest.mark.parametrize(
+    ("model", "chosen", "profile"),
+    [
+        ("reasonflux-tiny-navigator", None, "compact"),
+        ("Qwen/Qwen2.5-7B-Instruct", None, "instruct"),
+        ("my-finetune", "compact", "compact"),
+    ],
+)
+def test_the_prompts_follow_the_model_unless_they_are_chosen(model: str, chosen: Any, profile: str) -> None:
+    found = Settings(navigator_engine_model=model, navigator_profile=chosen)
+    assert found.profile == profile

@@ -1,285 +1,380 @@
-"""The runner and the worker against a journal in memory and scripted engines."""
+"""The loop that touches the world, on a journal in memory: what overlaps, what stops, and what is written down."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
-from journals import started
 
 from navigator.errors import LeaseLost
-from navigator.journal.memory import MemoryJournal
+from navigator.journal import MemoryJournal
 from navigator.llm import NavigatorLLM
 from navigator.planning import Profile
+from navigator.policy import MAX_TRIES
+from navigator.ports import Claim
 from navigator.runner import Runner
+from navigator.session import fold
+from navigator.testing import Outcomes, is_review, plan, review, script, step
 from navigator.worker import Worker
 from reasonflux.contracts import (
+    ActionFailed,
+    ActionKind,
     Budget,
-    Delta,
     Entry,
     FailureKind,
     InstantiateRequest,
-    Instantiation,
     Options,
     Outcome,
     Phase,
+    Problem,
     Session,
+    SessionFinished,
+    SessionStarted,
     StepInstantiated,
-    StepRestarted,
 )
-from reasonflux.engine import Engine
-from reasonflux.errors import EngineUnavailable
-from reasonflux.testing.fake_engine import Call, FakeEngine
+from reasonflux.errors import EngineRefused, EngineUnavailable
+from reasonflux.testing.fake_engine import Call, FakeEngine, Replies
 from reasonflux.testing.fakes import FakeExecutor, FakeTemplateStore
 
-LEASE = 30.0
-ONE = {"id": 1, "goal": "add", "template": "", "tags": [], "uses": ["s1"]}
-TWO = {"id": 2, "goal": "add too", "template": "", "tags": [], "uses": ["s1"]}
-SUM = {"id": 3, "goal": "meet", "template": "", "tags": [], "uses": ["s2", "r1", "r2"]}
-BRANCHES = json.dumps({"abstraction": "two that meet", "steps": [ONE, TWO, SUM]})
-SINGLE = json.dumps({"abstraction": "a sum", "steps": [ONE]})
-CONTINUE = json.dumps({"reason": "ok", "verdict": "continue"})
-FINISH = json.dumps({"reason": "done", "verdict": "finish", "answer": "r1"})
-
-Scripted = Callable[[InstantiateRequest], str | Awaitable[str]]
+TWO_AT_ONCE = plan(step("find a", "s1"), step("find b", "s2"))
+DEFAULTS = Options()
+PATIENCE = 30.0
+"""Only a test that fails waits so long."""
 
 
-def runner_with(
-    engine: Engine, executor: FakeExecutor, journal: MemoryJournal, *, lease: float = LEASE, repairs: int = 1
-) -> Runner:
-    llm = NavigatorLLM(engine, Profile.COMPACT, repairs)
-    return Runner(journal, llm, FakeTemplateStore(), executor, lease_seconds=lease)
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-async def solve(runner: Runner, options: Options | None = None) -> Session:
-    await runner.journal.create("s", started(options))
-    claim = await runner.journal.claim("w", LEASE)
+def runner(journal: MemoryJournal, replies: Replies, outcomes: Outcomes = (), **fields: Any) -> Runner:
+    llm = NavigatorLLM(FakeEngine(replies), Profile.INSTRUCT)
+    return Runner(journal, llm, FakeTemplateStore(), FakeExecutor(outcomes), **fields)
+
+
+async def claimed(journal: MemoryJournal, options: Options = DEFAULTS, lease: float = 60.0) -> Claim:
+    """A new session, claimed."""
+    first = SessionStarted(problem=Problem(text="Ann has 3. Ben has 4. How many have they?"), options=options)
+    await journal.create("s", first)
+    claim = await journal.claim("worker", lease)
     assert claim is not None
-    return await runner.run(claim)
+    return claim
 
 
-async def test_a_problem_is_planned_carried_out_reviewed_and_answered() -> None:
-    engine, executor = FakeEngine([SINGLE, FINISH]), FakeExecutor(["20"])
-    session = await solve(runner_with(engine, executor, MemoryJournal()))
-    assert (session.outcome, session.answer, session.rounds) == (Outcome.SOLVED, "20", 1)
-    assert session.usage.navigator.calls == 2
-    assert session.usage.executor.calls == 1
+async def solve(replies: Replies, outcomes: Outcomes = (), options: Options = DEFAULTS) -> tuple[Session, list[Entry]]:
+    journal = MemoryJournal()
+    claim = await claimed(journal, options)
+    async with asyncio.timeout(PATIENCE):
+        session = await runner(journal, replies, outcomes).run(claim)
+    entries = list(await journal.read("s"))
+    assert session == fold("s", entries)
+    return session, entries
 
 
-async def test_steps_that_need_no_result_of_each_other_run_at_the_same_time() -> None:
-    both_under_way, under_way = asyncio.Event(), set[str]()
-
-    async def carry_out(request: InstantiateRequest) -> str:
-        if not request.known:
-            under_way.add(request.goal)
-            if len(under_way) == 2:
-                both_under_way.set()
-            await both_under_way.wait()
-        return str(2 * len(request.known) + 3)
-
-    engine = FakeEngine([BRANCHES, CONTINUE, CONTINUE, json.dumps({"reason": "", "verdict": "finish", "answer": "r3"})])
-    executor = FakeExecutor(carry_out)
-    session = await solve(runner_with(engine, executor, MemoryJournal()))
-    assert session.answer == "7"
-    assert [known.name for known in executor.requests[-1].known] == ["r1", "r2"]
+def types(entries: list[Entry]) -> list[str]:
+    return [entry.event.type for entry in entries]
 
 
-async def test_the_executor_sees_only_what_the_step_uses() -> None:
-    executor = FakeExecutor(["5", "6", "7"])
-    engine = FakeEngine([BRANCHES, CONTINUE, CONTINUE, CONTINUE])
-    await solve(runner_with(engine, executor, MemoryJournal()))
-    assert [statement.id for statement in executor.requests[0].statements] == ["s1"]
-    assert [statement.id for statement in executor.requests[2].statements] == ["s2"]
+def by_goal(**work: Callable[[], Awaitable[str]]) -> Callable[[InstantiateRequest], Awaitable[str]]:
+    """An executor with a function for each goal, named by the goal's last word."""
+    return lambda request: work[request.goal.split()[-1]]()
 
 
-async def test_a_change_of_plan_cancels_work_on_dropped_steps() -> None:
-    cancelled = asyncio.Event()
-    second_started = asyncio.Event()
+async def test_steps_that_do_not_depend_on_each_other_run_at_the_same_time() -> None:
+    together = asyncio.Barrier(2)
 
-    async def carry_out(request: InstantiateRequest) -> str:
-        if request.goal == "add too":
-            second_started.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cancelled.set()
-        if request.goal == "add":
-            await second_started.wait()
-        return "5"
+    async def executor(request: InstantiateRequest) -> str:
+        await together.wait()  # passes only when both are here
+        return "3"
 
-    revise = json.dumps({"reason": "shorter", "verdict": "revise", "steps": [{**ONE, "id": 4, "goal": "only"}]})
-    engine = FakeEngine([BRANCHES, revise, json.dumps({"reason": "", "verdict": "finish", "answer": "r4"})])
-    session = await solve(runner_with(engine, FakeExecutor(carry_out), MemoryJournal()))
-    assert cancelled.is_set()
-    assert session.answer == "5"
-    assert session.step(2).phase is Phase.DROPPED
-
-
-async def test_a_retry_tells_the_executor_why() -> None:
-    retry = json.dumps({"reason": "mind the sign", "verdict": "retry"})
-    executor = FakeExecutor(["5", "6"])
-    session = await solve(runner_with(FakeEngine([SINGLE, retry, FINISH]), executor, MemoryJournal()))
-    assert [(r.attempt, r.feedback) for r in executor.requests] == [(1, None), (2, "mind the sign")]
-    assert session.answer == "6"
-
-
-async def test_an_unusable_reply_is_asked_for_again_and_its_tokens_count() -> None:
-    engine = FakeEngine(["I think 4", SINGLE, FINISH])
-    session = await solve(runner_with(engine, FakeExecutor(["5"]), MemoryJournal()))
+    session, _ = await solve(script([TWO_AT_ONCE], [review("continue"), review("finish", answer="r2")]), executor)
     assert session.outcome is Outcome.SOLVED
-    assert session.usage.navigator.calls == 3
 
 
-async def test_replies_that_stay_unusable_end_unsolved_with_their_tokens_counted() -> None:
-    engine = FakeEngine(["no", "no", "no", "no"])
-    session = await solve(runner_with(engine, FakeExecutor(), MemoryJournal()))
+async def test_a_step_waits_for_the_results_that_it_uses_and_sees_only_what_it_uses() -> None:
+    seen: list[InstantiateRequest] = []
+
+    def executor(request: InstantiateRequest) -> str:
+        seen.append(request)
+        return "7" if request.known else "3"
+
+    chained = plan(step("find a", "s1"), step("find b", "s2", "r1"))
+    session, _ = await solve(script([chained], [review("continue"), review("finish", answer="r2")]), executor)
+
+    assert session.answer == "7"
+    assert [[s.id for s in request.statements] for request in seen] == [["s1"], ["s2"]]
+    assert [[(k.name, k.value) for k in request.known] for request in seen] == [[], [("r1", "3")]]
+
+
+async def test_a_revision_stops_the_work_on_the_steps_that_it_drops() -> None:
+    begun, stopped = asyncio.Event(), asyncio.Event()
+
+    async def first() -> str:
+        await begun.wait()  # the other one is under way
+        return "3"
+
+    async def dropped() -> str:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+        return "never"
+
+    async def better() -> str:
+        await stopped.wait()
+        return "7"
+
+    shorter = review("revise", "there is a shorter way", steps=[{"id": 3, **step("find c", "s1", "r1")}])
+    session, entries = await solve(
+        script([TWO_AT_ONCE], [shorter, review("finish", answer="r3")]), by_goal(a=first, b=dropped, c=better)
+    )
+
+    assert (session.outcome, session.answer, session.revisions) == (Outcome.SOLVED, "7", 1)
+    assert session.step(2).phase is Phase.DROPPED
+    assert [e.event.step_id for e in entries if isinstance(e.event, StepInstantiated)] == [1, 3]
+
+
+async def test_a_retry_tells_the_executor_what_to_mind() -> None:
+    seen: list[InstantiateRequest] = []
+
+    def executor(request: InstantiateRequest) -> str:
+        seen.append(request)
+        return "7"
+
+    reviews = [review("retry", "mind the sign"), review("finish", answer="r1")]
+    session, _ = await solve(script([plan(step("find a", "s1"))], reviews), executor)
+
+    assert [(request.attempt, request.feedback) for request in seen] == [(1, None), (2, "mind the sign")]
+    assert session.rounds == 2
+
+
+async def test_a_takeover_goes_on_from_the_journal_and_says_so() -> None:
+    clock = Clock()
+    journal = MemoryJournal(clock=clock)
+    claim = await claimed(journal, lease=60.0)
+    under_way = asyncio.Event()
+
+    async def never(request: InstantiateRequest) -> str:
+        under_way.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    dying = asyncio.create_task(runner(journal, script([plan(step("find a", "s1"))]), never).run(claim))
+    await under_way.wait()
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+    assert await journal.claim("another", 60.0) is None  # nobody gave it back
+    clock.now += 61.0
+    taken = await journal.claim("another", 60.0)
+    assert taken is not None
+
+    session = await runner(journal, script([], [review("finish", answer="r1")]), ["7"]).run(taken)
+
+    assert session.answer == "7"
+    assert types(list(await journal.read("s"))) == [
+        "session.started",
+        "plan.made",
+        "step.restarted",
+        "step.instantiated",
+        "step.reviewed",
+        "session.finished",
+    ]
+
+
+async def test_a_lost_lease_stops_the_work_and_writes_nothing() -> None:
+    journal = MemoryJournal()
+    claim = await claimed(journal)
+    under_way, stopped = asyncio.Event(), asyncio.Event()
+
+    async def endless(request: InstantiateRequest) -> str:
+        under_way.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+        return "never"
+
+    work = runner(journal, script([plan(step("find a", "s1"))]), endless, lease_seconds=0.03)
+    running = asyncio.create_task(work.run(claim))
+    await under_way.wait()
+    assert await journal.cancel("s")
+    with pytest.raises(LeaseLost):
+        async with asyncio.timeout(PATIENCE):
+            await running
+
+    assert stopped.is_set()
+    assert types(list(await journal.read("s"))) == ["session.started", "plan.made", "session.finished"]
+
+
+async def test_work_that_ends_after_the_lease_was_lost_is_not_written() -> None:
+    journal = MemoryJournal()
+    claim = await claimed(journal)
+
+    async def cancelled_meanwhile(request: InstantiateRequest) -> str:
+        assert await journal.cancel("s")
+        return "7"
+
+    with pytest.raises(LeaseLost):
+        await runner(journal, script([plan(step("find a", "s1"))]), cancelled_meanwhile).run(claim)
+    assert types(list(await journal.read("s"))) == ["session.started", "plan.made", "session.finished"]
+
+
+async def test_the_deadline_ends_in_a_typed_failure() -> None:
+    async def endless(request: InstantiateRequest) -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    options = Options(budget=Budget(seconds=0.3))
+    session, entries = await solve(script([plan(step("find a", "s1"))]), endless, options)
+
+    failed = entries[-2].event
+    assert isinstance(failed, ActionFailed)
+    assert (failed.action, failed.step_id) == (ActionKind.INSTANTIATE, 1)
+    assert failed.failure.kind is FailureKind.DEADLINE_EXCEEDED
     assert session.outcome is Outcome.UNSOLVED
-    assert session.last_failure is not None
-    assert session.last_failure.kind is FailureKind.UNPARSABLE_REPLY
-    assert session.usage.navigator.calls == 2
 
 
-async def test_an_engine_that_stays_down_fails_the_session_after_three_tries() -> None:
-    engine = FakeEngine([EngineUnavailable("down")] * 3)
-    session = await solve(runner_with(engine, FakeExecutor(), MemoryJournal()))
+async def test_an_outage_that_passes_is_survived() -> None:
+    down = EngineUnavailable("the engine is down")
+    session, entries = await solve(
+        script([down, down, plan(step("find a", "s1"))], [review("finish", answer="r1")]), ["7"]
+    )
+    assert session.outcome is Outcome.SOLVED
+    assert types(entries)[1:4] == ["action.failed", "action.failed", "plan.made"]
+
+
+async def test_an_outage_that_stays_ends_the_session_as_failed() -> None:
+    session, entries = await solve(lambda call: EngineUnavailable("the engine is down"))
+    assert types(entries) == ["session.started", *["action.failed"] * MAX_TRIES, "session.finished"]
     assert session.outcome is Outcome.FAILED
-    assert len(engine.calls) == 3
+    assert session.last_failure is not None
+    assert session.last_failure.kind is FailureKind.ENGINE_UNAVAILABLE
 
 
-async def test_a_bug_in_an_adapter_ends_the_session_instead_of_hanging_it() -> None:
+async def test_a_refusal_is_not_tried_again() -> None:
+    session, entries = await solve(script([EngineRefused("no such model")]))
+    assert types(entries) == ["session.started", "action.failed", "session.finished"]
+    assert session.outcome is Outcome.FAILED
+
+
+async def test_replies_that_cannot_be_read_are_repaired_and_then_a_failure_whose_tokens_count() -> None:
+    calls: list[Call] = []
+
+    def nonsense(call: Call) -> str:
+        calls.append(call)
+        return "I would rather not."
+
+    session, entries = await solve(nonsense)
+
+    assert len(calls) == 3  # one and two repairs
+    assert len(calls[1].messages) == len(calls[0].messages) + 2
+    failed = entries[1].event
+    assert isinstance(failed, ActionFailed)
+    assert failed.failure.kind is FailureKind.UNPARSABLE_REPLY
+    assert session.usage.navigator.calls == 3
+    assert session.outcome is Outcome.UNSOLVED
+
+
+async def test_a_bug_ends_the_session_instead_of_hanging_it() -> None:
     def broken(request: InstantiateRequest) -> str:
-        raise ZeroDivisionError
+        raise ZeroDivisionError("a bug")
 
-    session = await solve(runner_with(FakeEngine([SINGLE]), FakeExecutor(broken), MemoryJournal()))
+    session, _ = await solve(script([plan(step("find a", "s1"))]), broken)
     assert session.outcome is Outcome.FAILED
     assert session.last_failure is not None
     assert session.last_failure.kind is FailureKind.INTERNAL
 
 
-async def test_the_deadline_stops_a_step_that_hangs() -> None:
-    async def hang(request: InstantiateRequest) -> str:
-        await asyncio.Event().wait()
-        return "never"
-
-    options = Options(budget=Budget(seconds=0.2))
-    session = await solve(runner_with(FakeEngine([SINGLE]), FakeExecutor(hang), MemoryJournal()), options)
-    assert session.outcome is Outcome.UNSOLVED
-    assert session.explanation
-
-
-async def test_a_takeover_goes_on_where_the_journal_ends() -> None:
+async def test_the_observer_sees_every_entry_that_was_committed_once() -> None:
     journal = MemoryJournal()
-    await journal.create("s", started())
-    first = await journal.claim("w1", 0.0)
-    assert first is not None
-    died = asyncio.Event()
+    claim = await claimed(journal)
+    seen: list[tuple[int, Entry]] = []
+    replies = script([plan(step("find a", "s1"))], [review("finish", answer="r1")])
+    work = runner(journal, replies, ["7"], observe=lambda session, entry: seen.append((session.last_seq, entry)))
+    await work.run(claim)
 
-    async def die(request: InstantiateRequest) -> str:
-        died.set()
-        await asyncio.Event().wait()
-        return "never"
-
-    task = asyncio.create_task(runner_with(FakeEngine([SINGLE]), FakeExecutor(die), journal).run(first))
-    await died.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    engine = FakeEngine([FINISH])
-    second = await journal.claim("w2", LEASE)
-    assert second is not None
-    session = await runner_with(engine, FakeExecutor(["5"]), journal).run(second)
-    assert session.answer == "5"
-    entries = await journal.read("s")
-    assert [e.event.epoch for e in entries if isinstance(e.event, StepRestarted)] == [second.epoch]
-    assert sum(isinstance(e.event, StepInstantiated) for e in entries) == 1
-    assert engine.calls[0].messages[1].content == SINGLE.replace(": ", ":").replace(", ", ",")
+    assert [entry for _, entry in seen] == list(await journal.read("s", after=1))
+    assert all(last_seq == entry.seq for last_seq, entry in seen)
 
 
-async def test_a_worker_that_lost_its_session_stops_and_writes_nothing() -> None:
-    journal = MemoryJournal()
-    await journal.create("s", started())
-    claim = await journal.claim("w1", LEASE)
+# The worker
+
+
+class Crowd:
+    """An executor that counts who is in it, and lets everybody out at once."""
+
+    def __init__(self, expected: int) -> None:
+        self.full = asyncio.Event()
+        self.open = asyncio.Event()
+        self._expected, self._inside = expected, 0
+
+    async def __call__(self, request: InstantiateRequest) -> str:
+        self._inside += 1
+        if self._inside == self._expected:
+            self.full.set()
+        await self.open.wait()
+        return "7"
+
+
+def endless_navigator(call: Call) -> str:
+    return review("finish", answer="r1") if is_review(call) else plan(step("find a", "s1"))
+
+
+async def outcome_of(journal: MemoryJournal, session_id: str) -> Outcome:
+    async for item in journal.follow(session_id):
+        if isinstance(item, Entry) and isinstance(item.event, SessionFinished):
+            return item.event.outcome
+    raise AssertionError("a stream ends with session.finished")
+
+
+async def test_a_worker_carries_on_as_many_sessions_at_a_time_as_it_may() -> None:
+    journal, crowd = MemoryJournal(), Crowd(expected=2)
+    for n in range(3):
+        await journal.create(f"s{n}", SessionStarted(problem=Problem(text="What is 3 + 4?")))
+    worker = asyncio.create_task(Worker(runner(journal, endless_navigator, crowd), "worker", concurrency=2).run())
+    async with asyncio.timeout(PATIENCE):
+        await crowd.full.wait()
+        left = await journal.claim("a bystander", 60.0)
+        assert left is not None  # the third was left for others
+        await journal.release(left)
+        crowd.open.set()
+        outcomes = [await outcome_of(journal, f"s{n}") for n in range(3)]
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+
+    assert outcomes == [Outcome.SOLVED] * 3
+
+
+async def test_a_worker_that_stops_gives_its_sessions_back_at_once() -> None:
+    journal, crowd = MemoryJournal(), Crowd(expected=1)
+    await journal.create("s", SessionStarted(problem=Problem(text="What is 3 + 4?")))
+    worker = asyncio.create_task(Worker(runner(journal, endless_navigator, crowd), "worker").run())
+    await crowd.full.wait()
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+
+    claim = await journal.claim("the next", 60.0)
     assert claim is not None
-
-    async def lose(request: InstantiateRequest) -> str:
-        await journal.cancel("s")
-        return "5"
-
-    with pytest.raises(LeaseLost):
-        await runner_with(FakeEngine([SINGLE]), FakeExecutor(lose), journal).run(claim)
-    entries = await journal.read("s")
-    assert not any(isinstance(e.event, StepInstantiated) for e in entries)
+    assert claim.session_id == "s"
 
 
-async def test_a_lost_lease_interrupts_work_under_way() -> None:
-    journal = MemoryJournal()
-    await journal.create("s", started())
-    claim = await journal.claim("w1", 0.03)
-    assert claim is not None
+async def test_a_worker_wakes_up_for_a_new_session() -> None:
+    asleep = asyncio.Event()
 
-    async def hang(request: InstantiateRequest) -> str:
-        await journal.cancel("s")
-        await asyncio.Event().wait()
-        return "never"
+    class Sleepy(MemoryJournal):
+        async def wake(self, seconds: float = 10.0) -> None:
+            asleep.set()
+            await super().wake(PATIENCE)
 
-    runner = runner_with(FakeEngine([SINGLE]), FakeExecutor(hang), journal, lease=0.03)
-    with pytest.raises(LeaseLost):
-        await asyncio.wait_for(runner.run(claim), 10)
-
-
-async def test_text_is_shown_live_and_never_stored() -> None:
-    journal = MemoryJournal()
-    await journal.create("s", started())
-    claim = await journal.claim("w", LEASE)
-    assert claim is not None
-
-    async def watch() -> list[Entry | Delta]:
-        return [item async for item in journal.follow("s", deltas=True)]
-
-    watcher = asyncio.create_task(watch())
-    await asyncio.sleep(0)
-    done = Instantiation(reasoning="two and three", result="5")
-    await runner_with(FakeEngine([SINGLE, FINISH]), FakeExecutor([done]), journal).run(claim)
-    seen = await watcher
-    text = "".join(i.text for i in seen if isinstance(i, Delta) and i.step_id == 1 and i.action == "instantiate")
-    assert text == "two and three"
-    assert len([i for i in seen if isinstance(i, Entry)]) == len(await journal.read("s"))
-
-
-async def test_a_stopped_worker_gives_its_sessions_back_at_once() -> None:
-    journal = MemoryJournal()
-    under_way = asyncio.Event()
-
-    async def hang(request: InstantiateRequest) -> str:
-        under_way.set()
-        await asyncio.Event().wait()
-        return "never"
-
-    runner = runner_with(FakeEngine([SINGLE]), FakeExecutor(hang), journal)
-    working = asyncio.create_task(Worker(runner, "w1", concurrency=4).run())
-    await journal.create("s", started())
-    await under_way.wait()
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
-    assert await journal.claim("w2", LEASE) is not None
-
-
-async def test_a_worker_carries_many_sessions_on_at_the_same_time() -> None:
-    journal, barrier = MemoryJournal(), asyncio.Barrier(3)
-
-    async def meet(request: InstantiateRequest) -> str:
-        await barrier.wait()
-        return "5"
-
-    def reply(call: Call) -> str:
-        return SINGLE if call.messages[-1].content.startswith("navigator") else FINISH
-
-    runner = runner_with(FakeEngine(reply), FakeExecutor(meet), journal)
-    working = asyncio.create_task(Worker(runner, "w", concurrency=3).run())
-    for name in "abc":
-        await journal.create(name, started())
-    for name in "abc":
-        last = [item async for item in journal.follow(name)][-1]
-        assert isinstance(last, Entry)
-        assert last.event.type == "session.finished"
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
+    journal = Sleepy()
+    worker = asyncio.create_task(Worker(runner(journal, endless_navigator, lambda request: "7"), "worker").run())
+    async with asyncio.timeout(PATIENCE / 2):
+        await asleep.wait()
+        await journal.create("s", SessionStarted(problem=Problem(text="What is 3 + 4?")))
+        assert await outcome_of(journal, "s") is Outcome.SOLVED
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)

@@ -8,6 +8,8 @@ Retrieval is left out: a planned step gets the template whose name the plan says
 """
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from calculator import evaluate_in_process
@@ -79,7 +84,9 @@ def run(navigator: Say, executor: Say, library: Library, depths: Sequence[int], 
     problems = list(islice(generate(Split.HELDOUT, depths, seed=seed), limit))
     strangers = list(islice(outside(Split.HELDOUT, seed=seed), max(1, limit // 4)))
     plans = planned(navigator, [problem.text for problem in problems])
-    declining = [Case(text, 0, (), *_declined(plan)) for text, plan in zip(strangers, planned(navigator, strangers), strict=True)]
+    declining = [
+        Case(text, 0, (), *_declined(plan)) for text, plan in zip(strangers, planned(navigator, strangers), strict=True)
+    ]
     return Findings(
         {
             "executor, gold steps": executor_cases(executor, problems, library),
@@ -109,7 +116,9 @@ def carried_out(executor: Say, requests: Sequence[InstantiateRequest]) -> list[I
     replies = executor([render(request, ExecutorProfile.COMPACT) for request in requests])
 
     async def read(reply: str, request: InstantiateRequest) -> Instantiation:
-        return await Instantiator(_Said(reply), _InProcess(), ExecutorProfile.COMPACT, max_repairs=0).instantiate(request)
+        return await Instantiator(_Said(reply), _InProcess(), ExecutorProfile.COMPACT, max_repairs=0).instantiate(
+            request
+        )
 
     async def read_all() -> list[Instantiation]:
         return [await read(reply, request) for reply, request in zip(replies, requests, strict=True)]
@@ -137,7 +146,8 @@ def _binding_error(gold: Mapping[str, str], given: Mapping[str, str], said: str)
         return "values swapped"
     if any(gold[variable].startswith("r") != given[variable].startswith("r") for variable in wrong):
         return "earlier result not used, or used for a number"
-    if all(given[variable].lstrip("-") in said for variable in wrong):
+    numbers = re.findall(r"\d+", said)
+    if all(given[variable].lstrip("-") in numbers for variable in wrong):
         return "another number of the text" if all(given[v] != gold[v].lstrip("-") for v in wrong) else "sign lost"
     return "number miscopied"
 
@@ -153,7 +163,9 @@ class _Said:
 
 
 class _InProcess:
-    async def evaluate(self, statements: Sequence[str], names: Mapping[str, str] | None = None) -> tuple[Calculation, ...]:
+    async def evaluate(
+        self, statements: Sequence[str], names: Mapping[str, str] | None = None
+    ) -> tuple[Calculation, ...]:
         return evaluate_in_process(statements, names)
 
 
@@ -166,7 +178,8 @@ Plan = Trajectory | str
 def planned(navigator: Say, texts: Sequence[str]) -> list[Plan]:
     """The first plan for each problem."""
     journals = [
-        (Entry(seq=1, at=_EPOCH, event=SessionStarted(problem=Problem(text=text), options=Options())),) for text in texts
+        (Entry(seq=1, at=_EPOCH, event=SessionStarted(problem=Problem(text=text), options=Options())),)
+        for text in texts
     ]
     replies = navigator([plan_messages("evaluation", journal, Profile.COMPACT) for journal in journals])
     return [_read_plan(reply, journal) for reply, journal in zip(replies, journals, strict=True)]
@@ -280,7 +293,12 @@ def _groups(order: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 @torch.no_grad()
 def _generated(model: Any, tokenizer: PreTrainedTokenizerFast, texts: list[str], longest: int) -> list[str]:
     encoded = tokenizer(
-        texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False, return_token_type_ids=False
+        texts,
+        return_tensors="pt",
+        padding=True,
+        padding_side="left",
+        add_special_tokens=False,
+        return_token_type_ids=False,
     )
     end, pad = (tokenizer.convert_tokens_to_ids(token) for token in (END, PAD))
     made = model.generate(
@@ -304,3 +322,36 @@ def _weights(role: Role, folder: Path, config: Path) -> tuple[Qwen2ForCausalLM, 
     model = scratch.build(chosen.shape, tokenizer, chosen.recipe.seed)
     model.load_state_dict(state["model"])
     return model, tokenizer
+
+
+# --- as tables ------------------------------------------------------------------------------------------------------
+
+
+def show(console: Console, found: Findings, examples: int = 3) -> None:
+    """Print shares by depth and family, and the errors by kind with examples."""
+    for name, cases in found.cases.items():
+        table = Table(title=name, title_justify="left", box=None, header_style="dim")
+        for column in ("", "right", "of", "share"):
+            table.add_column(column, justify="right" if column else "left")
+        for label, group in _grouped(cases):
+            right = sum(case.verdict == RIGHT for case in group)
+            table.add_row(label, str(right), str(len(group)), f"{100 * right / len(group):.1f}%")
+        console.print(table)
+        for verdict, count in Counter(case.verdict for case in cases if case.verdict != RIGHT).most_common():
+            console.print(Text(f"{count} × {verdict}", style="yellow"))
+            for case in [case for case in cases if case.verdict == verdict][:examples]:
+                console.print(Text(f"  {', '.join(case.families)}: {case.detail}"), soft_wrap=True)
+        console.print()
+
+
+def _grouped(cases: Sequence[Case]) -> Iterator[tuple[str, list[Case]]]:
+    """All, by depth, and the families that are not always right."""
+    if cases:
+        yield "all", list(cases)
+    for depth in sorted({case.depth for case in cases} - {0}):
+        yield f"depth {depth}", [case for case in cases if case.depth == depth]
+    groups = {family: [case for case in cases if family in case.families] for case in cases for family in case.families}
+    share = {family: sum(case.verdict == RIGHT for case in group) / len(group) for family, group in groups.items()}
+    for family in sorted(groups, key=lambda name: (share[name], name)):
+        if share[family] < 1:
+            yield family, groups[family]

@@ -95,7 +95,7 @@ async def show_status(console: Console) -> int:
     if found is None:
         console.print(f"no stack was started from {settings.home.absolute()}")
         return 1
-    table = Table("", "process", "state", "URL", "log", box=None)
+    table = Table("", "process", "state", "URL", box=None)
     fine = True
     async with httpx.AsyncClient(timeout=5.0, trust_env=False) as http:
         for process in found.processes:
@@ -103,8 +103,9 @@ async def show_status(console: Console) -> int:
             ready = alive and (process.url.startswith("redis") or await _ready(http, process.url))
             state = Text("ready", "green") if ready else Text("not ready", "yellow") if alive else Text("ended", "red")
             fine = fine and ready
-            table.add_row(process.title, str(process.pid), state, process.url, str(process.log))
+            table.add_row(process.title, str(process.pid), state, process.url)
     console.print(table)
+    console.print(f"logs: {settings.run_dir}", soft_wrap=True)
     return 0 if fine else 1
 
 
@@ -125,7 +126,7 @@ async def _shown(console: Console, progress: Mapping[str, Progress]) -> AsyncIte
             yield
         finally:
             teller.cancel()
-        _tell_ready(console, progress, set())
+        _tell_ready(console, progress)
         return
     spinner = Spinner("dots")
     with Live(console=console, get_renderable=lambda: _table(progress, spinner), refresh_per_second=8):
@@ -157,6 +158,6 @@ async def _tell(console: Console, progress: Mapping[str, Progress]) -> None:
         await asyncio.sleep(0.2)
 
 
-def _tell_ready(console: Console, progress: Mapping[str, Progress], told: set[str]) -> None:
+def _tell_ready(console: Console, progress: Mapping[str, Progress]) -> None:
     for shown in progress.values():
         console.print(f"  ✓ {shown.title} after {shown.seconds:.1f} s: {shown.detail}", soft_wrap=True)

@@ -112,7 +112,7 @@ class Stack:
         log, started = self._running[process.name].log, time.monotonic()
         while (reason := await unready(process.health, http)) is not None:
             shown.seconds = time.monotonic() - started
-            shown.detail = reason or _phase(process, log)
+            shown.detail = self._waited_for(reason) or reason or _phase(process, log)
             if child.poll() is not None:
                 raise self._crash(process, child.returncode, log)
             if shown.seconds > process.patience:
@@ -127,6 +127,13 @@ class Stack:
             raise self._crash(process, child.returncode, log)
         shown.stage, shown.detail, shown.seconds = Stage.READY, process.url, time.monotonic() - started
         ready[process.name].set()
+
+    def _waited_for(self, reason: str) -> str:
+        """A reason that names processes of this stack which still start, said short."""
+        starting = [p for p in self.processes if self.progress[p.name].stage is not Stage.READY]
+        return (
+            _waits_for([p.name for p in starting if p.url in reason]) if any(p.url in reason for p in starting) else ""
+        )
 
     def _spawn(self, process: Process) -> subprocess.Popen[bytes]:
         """Start it in a process group of its own (so that a Ctrl-C reaches only us), and record it at once."""
