@@ -155,6 +155,12 @@ def test_text_of_a_problem_is_never_read_as_markup() -> None:
     assert "[bold]" in text_of(STARTED)
 
 
+def test_a_model_cannot_steer_the_terminal() -> None:
+    told = text_of(SessionStarted(problem=Problem(text="1\x1b[2J\x9b2J+1")))
+    assert "\x1b" not in told
+    assert "\x9b" not in told
+
+
 def test_tokens_are_summed_by_role() -> None:
     burnt = ActionFailed(
         action=ActionKind.PLAN,

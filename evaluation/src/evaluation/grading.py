@@ -18,6 +18,8 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
+from reasonflux.errors import ReasonFluxError
+
 MAX_CHARS = 2_000
 """A longer answer is wrong: no gold answer comes near, and text of this size only costs time."""
 SECONDS = 5.0
@@ -39,10 +41,15 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 
 
+class GraderUnavailable(ReasonFluxError):
+    """Formulas cannot be compared on this machine; nothing is known about the answer."""
+
+
 def grade(answer: str | None, gold: str) -> bool:
     """Whether `answer` (an answer, not a whole solution: see `extract`) has the value of `gold`.
 
     None, what cannot be read, and what takes longer than SECONDS to compare are wrong. Safe to call from any thread.
+    Raises GraderUnavailable.
     """
     if answer is None or not answer.strip() or len(answer) > MAX_CHARS:
         return False
@@ -115,7 +122,7 @@ def _first_claim(rest: str) -> str | None:
     """`$7$ because …` → `7`; `12 apples. Then …` → `12 apples`."""
     formula = _FORMULA.match(rest.strip().lstrip("* "))
     if formula is not None:
-        return next(filter(None, formula.groups())).strip()
+        return str(next(filter(None, formula.groups()))).strip()
     return _bare(_SENTENCE_END.split(rest.strip(), maxsplit=1)[0]) or None
 
 
@@ -158,7 +165,11 @@ class _Comparer:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=kept
             )
-            self._asked(self._child, None, START_SECONDS)
+            try:
+                self._asked(self._child, None, START_SECONDS)
+            except (OSError, TimeoutError) as error:
+                self._end()
+                raise GraderUnavailable("math-verify does not start", hint="run `make install`") from error
         return self._child
 
     def _asked(self, child: "subprocess.Popen[bytes]", question: dict[str, Any] | None, seconds: float) -> str:

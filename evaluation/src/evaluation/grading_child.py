@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import resource
+import signal
 import sys
 from typing import Any
 
@@ -44,6 +45,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 def main() -> None:
     """Warm up (SymPy imports late, and some of its modules read strings of their own), lock down, serve."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends our input
     logging.disable(logging.CRITICAL)
     for given, wanted in _WARM_UP:
         same(given, wanted)

@@ -47,9 +47,9 @@ def evaluate(
     from rich.console import Console
 
     from training import evaluate as stage
-    from training import tiny
+    from training import greedy, tiny
 
     depths = tuple(int(part) for part in depth.split(","))
-    roles = stage.speaker("navigator", navigator, config), stage.speaker("executor", executor, config)
+    roles = greedy.speaker("navigator", navigator, config), greedy.speaker("executor", executor, config)
     found = stage.run(*roles, tiny.read_library(library), depths, limit, seed)
     stage.show(Console(highlight=False), found, examples)

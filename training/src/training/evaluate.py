@@ -1,6 +1,6 @@
 """Stage evaluate: what trained weights can do, without any server. Greedy, on the CPU, on held-out problems.
 
-in    a navigator and an executor: Hugging Face folders, or role folders of a run that still trains (`checkpoint.pt`)
+in    a navigator and an executor (see `training.greedy`), the template library
 out   tables: executor on gold steps, navigator on plans, both together by depth and family, declining; errors by kind
 run   reasonflux train evaluate --navigator DIR --executor DIR --limit 200
 
@@ -10,18 +10,15 @@ Retrieval is left out: a planned step gets the template whose name the plan says
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from calculator import evaluate_in_process
 from evaluation.ladder import LadderProblem, Split, Stage, generate
@@ -47,17 +44,11 @@ from reasonflux.contracts import (
     Trajectory,
 )
 from reasonflux.engine import Message, Reply
-from reasonflux.errors import InvalidRequest
-from training import scratch
 from training.corpus import Library, request_of
-from training.settings import Role, load
-from training.tokenizer import END, PAD
+from training.greedy import Say
 
 RIGHT = "right"
-_NAVIGATOR_TOKENS, _EXECUTOR_TOKENS = 640, 256
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-Say = Callable[[Sequence[list[Message]]], list[str]]
-"""Prompts to greedy replies, in order."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +190,7 @@ def _plan_case(problem: LadderProblem, plan: Plan, library: Library) -> Case:
 
 def _plan_error(problem: LadderProblem, plan: Plan, library: Library) -> tuple[str, str]:
     if isinstance(plan, str):
-        return "unusable reply", f"{problem.text} | {plan}"
+        return _unusable(plan), f"{problem.text} | {plan}"
     if not plan.steps:
         return "declined", problem.text
     gold = [(library[stage.template_id].name, stage.uses) for stage in problem.stages]
@@ -214,9 +205,13 @@ def _plan_error(problem: LadderProblem, plan: Plan, library: Library) -> tuple[s
     return RIGHT, ""
 
 
+def _unusable(why: str) -> str:
+    return "uses what is not there" if "no statement and no step" in why else "unreadable reply"
+
+
 def _declined(plan: Plan) -> tuple[str, str]:
     if isinstance(plan, str):
-        return "unusable reply", plan
+        return _unusable(plan), plan
     return ("planned a way", str([s.query.name for s in plan.steps if s.query])) if plan.steps else (RIGHT, "")
 
 
@@ -258,70 +253,6 @@ def _request(
         statements=tuple(statements[use] for use in step.uses if use in statements),
         known=tuple(results[use] for use in step.uses if use in results),
     )
-
-
-# --- weights --------------------------------------------------------------------------------------------------------
-
-
-def speaker(role: Role, folder: Path, config: Path, batch: int = 32) -> Say:
-    """Greedy replies of the weights in `folder`. Raises InvalidRequest when there are none."""
-    torch.set_num_threads(1)
-    model, tokenizer = _weights(role, folder, config)
-    model.eval()
-    longest = _NAVIGATOR_TOKENS if role == "navigator" else _EXECUTOR_TOKENS
-
-    def say(prompts: Sequence[list[Message]]) -> list[str]:
-        texts = [
-            str(tokenizer.apply_chat_template([m.model_dump() for m in p], tokenize=False, add_generation_prompt=True))
-            for p in prompts
-        ]
-        order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
-        replies = [""] * len(texts)
-        for group in _groups(order, batch):
-            for n, reply in zip(group, _generated(model, tokenizer, [texts[n] for n in group], longest), strict=True):
-                replies[n] = reply
-        return replies
-
-    return say
-
-
-def _groups(order: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
-
-
-@torch.no_grad()
-def _generated(model: Any, tokenizer: PreTrainedTokenizerFast, texts: list[str], longest: int) -> list[str]:
-    encoded = tokenizer(
-        texts,
-        return_tensors="pt",
-        padding=True,
-        padding_side="left",
-        add_special_tokens=False,
-        return_token_type_ids=False,
-    )
-    end, pad = (tokenizer.convert_tokens_to_ids(token) for token in (END, PAD))
-    made = model.generate(
-        **encoded, do_sample=False, max_new_tokens=longest, eos_token_id=end, pad_token_id=pad, use_cache=True
-    )
-    replies: list[str] = tokenizer.batch_decode(made[:, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
-    return replies
-
-
-def _weights(role: Role, folder: Path, config: Path) -> tuple[Qwen2ForCausalLM, PreTrainedTokenizerFast]:
-    if (folder / "config.json").exists():
-        model = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        return model, PreTrainedTokenizerFast.from_pretrained(folder)
-    checkpoint = folder / "checkpoint.pt"
-    if not checkpoint.exists():
-        raise InvalidRequest(f"there are no weights in {folder}", hint="train them first: make train-tiny")
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder.parent / "tokenizer")
-    chosen = load(config).roles[role]
-    state = torch.load(checkpoint, weights_only=True)
-    print(f"{role}: a checkpoint after {state['seen'] / 1e6:.2f}M tokens", flush=True)
-    model = scratch.build(chosen.shape, tokenizer, chosen.recipe.seed)
-    model.load_state_dict(state["model"])
-    return model, tokenizer
 
 
 # --- as tables ------------------------------------------------------------------------------------------------------

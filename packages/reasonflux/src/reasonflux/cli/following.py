@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from reasonflux.cli.render import View, render
+from reasonflux.cli.render import View, harmless, render
 from reasonflux.contracts import ActionKind, CreateSession, Delta, Entry, Session, SessionFinished, StepRestarted
 from reasonflux.errors import ReasonFluxError
 
@@ -43,7 +43,7 @@ class Ticker:
     def take(self, item: Entry | Delta) -> None:
         if isinstance(item, Delta):
             key = (item.action, item.step_id, item.attempt)
-            self._texts[key] = (self._texts.get(key, "") + item.text)[-LIVE_CHARACTERS:]
+            self._texts[key] = (self._texts.get(key, "") + harmless(item.text))[-LIVE_CHARACTERS:]
             return
         event = item.event
         if isinstance(event, StepRestarted):

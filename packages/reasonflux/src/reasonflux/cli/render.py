@@ -6,6 +6,7 @@ All text that comes from a problem or a model is placed as plain text, never as 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -44,6 +45,8 @@ TITLES = {
 }
 SHOWN_CANDIDATES = 2
 
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "�")
+
 Shown = tuple[RenderableType, ...]
 
 
@@ -68,6 +71,7 @@ class View:
 
 def render(view: View, entry: Entry) -> tuple[View, Shown]:
     """The view after this entry, and what to print for it."""
+    entry = Entry.model_validate(harmless(entry.model_dump()))
     view = replace(view, seconds=(entry.at - (view.started or entry.at)).total_seconds())
     match entry.event:
         case SessionStarted() as event:
@@ -91,6 +95,18 @@ def render(view: View, entry: Entry) -> tuple[View, Shown]:
         case SessionFinished() as event:
             view = replace(view, outcome=event.outcome, answer=event.answer)
             return view, (_finish(event), cost_table(view))
+
+
+def harmless(value: Any) -> Any:
+    """The same data without characters that steer a terminal: a model's text may hold anything."""
+    match value:
+        case str():
+            return value.translate(_CONTROLS)
+        case dict():
+            return {key: harmless(part) for key, part in value.items()}
+        case list() | tuple():
+            return tuple(harmless(part) for part in value)
+    return value
 
 
 def replay(entries: Iterable[Entry]) -> tuple[View, Shown]:

@@ -1,0 +1,246 @@
+"""`eval ladder` on the real navigator with scripted minds, and its result file."""
+
+import asyncio
+import io
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from rich.console import Console
+from typer.testing import CliRunner
+
+from evaluation import cli, showing
+from evaluation.attempt import Attempt, Task, Verdict
+from evaluation.report import Report, report
+from evaluation.runs import Journal, LadderRun, carry_out, read
+from evaluation.strategies.reasonflux import ReasonFlux
+from navigator.testing import is_review, on_fakes, opened, plan, review, step
+from reasonflux.client import NavigatorClient
+from reasonflux.contracts import CreateSession, InstantiateRequest, Outcome, Problem
+from reasonflux.errors import InvalidRequest, ServiceUnavailable
+from reasonflux.testing.fake_engine import Call
+from reasonflux.testing.serving import served
+
+SPEC = LadderRun(limit=6, depths=(1, 2), outside=2, seed=3)
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from evaluation.attempt import Attempt, Task, Verdict
+from evaluation.runs import Journal, LadderRun, carry_out
+from reasonflux.contracts import Outcome
+
+async def main():
+    journal = Journal.begin(Path(sys.argv[1]), LadderRun(limit=6, depths=(1, 2), outside=2, seed=3))
+    async def solve(task):
+        if len(journal.attempts) == 3:
+            print("three are done", flush=True)
+            await asyncio.Event().wait()
+        return Attempt(task=task, outcome=Outcome.SOLVED, answer=task.gold, verdict=Verdict.RIGHT)
+    await carry_out(journal.run.spec.tasks(), solve, journal, 1)
+
+asyncio.run(main())
+"""
+
+
+def mind(call: Call) -> str:
+    """Finishes with the one step's result, and declines what no family tells."""
+    if is_review(call):
+        return review("finish", "solved", answer="r1")
+    asked = "\n".join(message.content for message in call.messages)
+    solvable = [Problem(text=task.text).statements for task in SPEC.tasks() if task.gold is not None]
+    gold = any(all(statement.text in asked for statement in statements) for statements in solvable)
+    return plan(step("find the answer")) if gold else plan()
+
+
+def hand(request: InstantiateRequest) -> str:
+    """Knows every answer but that of the first task."""
+    text = " ".join(statement.text for statement in request.statements)
+    first, *others = SPEC.tasks()
+    answers = {task.text: task.gold or "" for task in others} | {first.text: "-1"}
+    return answers[text]
+
+
+def service() -> FastAPI:
+    return on_fakes(mind, hand)
+
+
+@asynccontextmanager
+async def navigator(app: FastAPI) -> AsyncIterator[NavigatorClient]:
+    async with opened(app) as http:
+        yield NavigatorClient(http, "http://navigator")
+
+
+async def nobody_waits(_: float) -> None:
+    """A pause that takes no time."""
+
+
+class Counting:
+    """Solves everything; counts. After `stop_after` the navigator is gone."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.asked: Counter[str] = Counter()
+        self.stop_after = stop_after
+
+    async def __call__(self, task: Task) -> Attempt:
+        if self.stop_after is not None and self.asked.total() >= self.stop_after:
+            raise ServiceUnavailable("the navigator is gone")
+        self.asked[task.id] += 1
+        return Attempt(task=task, outcome=Outcome.SOLVED, answer=task.gold, verdict=Verdict.RIGHT)
+
+
+async def test_a_run_on_the_navigator_is_measured_and_reported(tmp_path: Path) -> None:
+    journal = Journal.begin(tmp_path / "run.jsonl", SPEC)
+    screen = io.StringIO()
+    async with navigator(service()) as client:
+        solve = ReasonFlux(client, SPEC.request(), journal.run.id)
+        await showing.live(Console(file=screen, width=140), journal, solve, concurrency=3)
+    journal.close()
+    found = report(journal.run, journal.attempts)
+    assert found.overall.verdicts == {"right": 5, "wrong": 1, "declined": 0, "failed": 0}
+    assert found.outside is not None
+    assert found.outside.verdicts[Verdict.DECLINED] == 2
+    assert found.overall.rounds.mean == 1.0
+    assert found.usage.navigator.calls == 14
+    assert found.usage.executor.total > 0
+    assert "87.5% right" in screen.getvalue()
+
+
+async def test_the_command_leaves_a_result_file_with_reports_and_can_be_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "run.jsonl"
+    async with served(service()) as url:
+        assert await cli.run_ladder(SPEC, path, None, url, 2) == 0
+        kept = path.read_bytes()
+        assert await cli.run_ladder(LadderRun(), None, path, url, 2) == 0
+    assert path.read_bytes() == kept
+    assert "## By depth" in path.with_suffix(".report.md").read_text()
+    assert Report.model_validate_json(path.with_suffix(".report.json").read_text()).run.spec == SPEC
+
+
+async def test_the_switches_of_a_run_reach_the_session(tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"review": False, "templates": False, "horizon": 1})
+    async with navigator(service()) as client:
+        attempt = await ReasonFlux(client, spec.request(), "run-1")(spec.tasks()[1])
+        session = await client.get(attempt.session or "")
+    assert attempt.verdict is Verdict.RIGHT
+    assert (session.options.review, session.options.retrieve, session.options.horizon) == (False, False, 1)
+    assert session.metadata == {"run": "run-1", "task": attempt.task.id}
+
+
+async def test_a_task_tried_again_in_the_same_run_meets_its_session() -> None:
+    async with navigator(service()) as client:
+        solve, task = ReasonFlux(client, SPEC.request(), "run-1"), SPEC.tasks()[1]
+        first, again = await solve(task), await solve(task)
+        other = await ReasonFlux(client, SPEC.request(), "run-2")(task)
+    assert first.session == again.session != other.session
+
+
+async def test_unusable_replies_are_a_failure_and_no_decision_to_decline() -> None:
+    async with navigator(on_fakes(lambda _: "no JSON at all")) as client:
+        attempt = await ReasonFlux(client, SPEC.request(), "run-1")(SPEC.tasks()[-1])
+    assert attempt.verdict is Verdict.FAILED
+    assert attempt.failure is not None
+
+
+async def test_a_busy_navigator_is_asked_again() -> None:
+    busy = {"error": {"message": "busy", "type": "overloaded"}}
+    turns = iter([httpx.Response(429, json=busy), httpx.Response(429, json=busy)])
+    gone = {"error": {"message": "stop here", "type": "invalid_request"}}
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["Idempotency-Key"])
+        return next(turns, httpx.Response(400, json=gone))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        solve = ReasonFlux(NavigatorClient(http, "http://navigator"), CreateSession(problem="-"), "r", nobody_waits)
+        attempt = await solve(SPEC.tasks()[0])
+    assert len(asked) == 3
+    assert len(set(asked)) == 1
+    assert attempt.verdict is Verdict.FAILED
+
+
+async def test_an_unreachable_navigator_ends_the_run_and_keeps_what_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    journal = Journal.begin(path, SPEC)
+    with pytest.raises(ServiceUnavailable):
+        await carry_out(SPEC.tasks(), Counting(stop_after=3), journal, concurrency=2)
+    journal.close()
+    assert len(read(path)[1]) == 3
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "three are done\n"
+        process.send_signal(signal.SIGKILL)
+    with path.open("ab") as file:
+        file.write(b'{"task":{"id":"cut sho')  # what a kill within a write leaves
+    run, done = read(path)
+    journal, solve = Journal.resume(path), Counting()
+    asyncio.run(carry_out(journal.run.spec.tasks(), solve, journal, concurrency=2))
+    journal.close()
+    again, attempts = read(path)
+    assert again == run
+    assert {attempt.task.id for attempt in attempts} == {task.id for task in SPEC.tasks()}
+    assert not {attempt.task.id for attempt in done} & set(solve.asked)
+    assert solve.asked.total() == len(SPEC.tasks()) - 3
+
+
+async def test_every_task_is_attempted_once_at_any_concurrency() -> None:
+    for concurrency in (1, 3, 50):
+        journal, solve = Journal.begin(None, SPEC), Counting()
+        await carry_out(SPEC.tasks(), solve, journal, concurrency)
+        assert set(solve.asked.values()) == {1}
+        assert len(journal.attempts) == 8
+
+
+def test_a_result_file_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    Journal.begin(path, SPEC).close()
+    with pytest.raises(InvalidRequest, match="exists"):
+        Journal.begin(path, SPEC)
+
+
+@pytest.mark.parametrize("content", ["", "{}\n", "not json\n", None])
+def test_what_is_no_result_file_is_refused(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "run.jsonl"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InvalidRequest):
+        Journal.resume(path)
+
+
+def test_a_stored_run_is_shown_again_and_stored_as_reports(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    journal = Journal.begin(path, SPEC)
+    asyncio.run(carry_out(SPEC.tasks(), Counting(), journal, 1))
+    journal.close()
+    as_json, as_markdown = showing.store(path)
+    assert Report.model_validate_json(as_json.read_text()).overall.right.n == 6
+    shown = CliRunner().invoke(cli.app, ["show", str(path), "--markdown"])
+    assert shown.exit_code == 0
+    assert shown.output == as_markdown.read_text()
+    assert "By depth" in CliRunner().invoke(cli.app, ["show", str(path)]).output
+
+
+def test_example_problems_are_shown_with_their_gold_trajectories() -> None:
+    shown = CliRunner().invoke(cli.app, ["problems", "--limit", "2", "--depth", "2", "--families", "gcd,lcm"])
+    assert shown.exit_code == 0
+    assert shown.output.count("answer:") == 2
+
+
+async def test_an_unreachable_navigator_is_said_with_what_to_do() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as http:
+        with pytest.raises(ServiceUnavailable, match="make up"):
+            await cli.reachable(NavigatorClient(http, "http://navigator"))

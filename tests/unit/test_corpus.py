@@ -1,0 +1,125 @@
+"""What the shipped weights learn from: every learned word is one that the services would accept."""
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from journals import session_of, started
+
+from calculator import evaluate_in_process
+from evaluation.ladder import LadderProblem, Split, generate
+from evaluation.ladder.problem import split_of
+from executor import prompting
+from navigator.planning import parse_plan
+from reasonflux.contracts import ThoughtTemplate
+from template_store import library
+from training.corpus import (
+    Conversation,
+    Mixture,
+    abstraction_of,
+    executor_conversations,
+    navigator_conversations,
+    request_of,
+    step_of,
+)
+
+LIBRARY_FOLDER = Path(__file__).resolve().parents[2] / "services" / "template-store" / "library"
+PLAIN = Mixture(outside=0, failed_calculation=0, unfit_template=0, horizon=0, no_template=0, mismatch=0, second_try=0)
+
+
+@pytest.fixture(scope="module")
+def templates() -> dict[str, ThoughtTemplate]:
+    return {template.id: template for template in library.read(LIBRARY_FOLDER)}
+
+
+def learned(conversation: Conversation) -> list[str]:
+    return [turn.content for turn in conversation if turn.learn]
+
+
+def test_the_same_seed_gives_the_same_corpus(templates: dict[str, ThoughtTemplate]) -> None:
+    for make in (navigator_conversations, executor_conversations):
+        assert list(islice(make(templates, 3), 50)) == list(islice(make(templates, 3), 50))
+        assert list(islice(make(templates, 3), 50)) != list(islice(make(templates, 4), 50))
+
+
+def test_only_training_problems_are_learned_from(templates: dict[str, ThoughtTemplate]) -> None:
+    for conversation in islice(navigator_conversations(templates, 5, PLAIN), 300):
+        lines = conversation[0].content.splitlines()[1:-1]
+        text = " ".join(line.partition(": ")[2] for line in lines)
+        assert split_of(text) is Split.TRAIN
+
+
+def test_navigator_conversations_begin_with_the_problem_and_alternate(templates: dict[str, ThoughtTemplate]) -> None:
+    for conversation in islice(navigator_conversations(templates, 6), 300):
+        assert [turn.role for turn in conversation] == ["user", "assistant"] * (len(conversation) // 2)
+        assert conversation[0].content.startswith("navigator\n")
+        assert not any(turn.learn for turn in conversation if turn.role == "user")
+        assert learned(conversation)
+
+
+def test_injected_errors_teach_every_verdict_and_declining(templates: dict[str, ThoughtTemplate]) -> None:
+    told = "\n".join(text for c in islice(navigator_conversations(templates, 7), 600) for text in learned(c))
+    for verdict in ("continue", "retry", "revise", "finish"):
+        assert f'"verdict":"{verdict}"' in told
+    assert '"steps":[]' in told
+    assert '"answer":null' in told
+    assert '"complete":false' in told
+
+
+def test_a_spoiled_plan_is_shown_but_not_learned(templates: dict[str, ThoughtTemplate]) -> None:
+    always = Mixture(outside=0, unfit_template=1, hopeless=0, horizon=0, failed_calculation=0)
+    for conversation in islice(navigator_conversations(templates, 8, always), 100):
+        assert not conversation[1].learn
+        assert any('"verdict":"revise"' in text for text in learned(conversation))
+
+
+def test_the_executors_learned_bindings_give_the_gold_results(templates: dict[str, ThoughtTemplate]) -> None:
+    checked = 0
+    problems = generate(Split.TRAIN, PLAIN.depths, seed=9)
+    conversations = executor_conversations(templates, 9, PLAIN)
+    for problem in islice(problems, 150):
+        results = {f"r{stage.id}": stage.result for stage in problem.stages}
+        for stage in problem.stages:
+            conversation = next(conversations)
+            reply = prompting.read(conversation[-1].content)
+            formulas = templates[stage.template_id].formulas
+            calculations = evaluate_in_process(formulas, {**results, **reply.bindings})
+            assert calculations[-1].value == stage.result
+            checked += 1
+    assert checked > 200
+
+
+def test_the_executors_prompt_is_the_one_that_the_service_sends(templates: dict[str, ThoughtTemplate]) -> None:
+    problems = generate(Split.TRAIN, PLAIN.depths, seed=10)
+    conversations = executor_conversations(templates, 10, PLAIN)
+    for problem in islice(problems, 40):
+        for stage in problem.stages:
+            request = request_of(problem, stage, templates[stage.template_id])
+            prompt = prompting.render(request, prompting.Profile.COMPACT)
+            assert [turn.content for turn in next(conversations)[:-1]] == [message.content for message in prompt]
+
+
+def test_learned_expressions_without_a_template_give_the_gold_result(templates: dict[str, ThoughtTemplate]) -> None:
+    alone = Mixture(outside=0, mismatch=0, no_template=1)
+    problems = generate(Split.TRAIN, alone.depths, seed=11)
+    conversations = executor_conversations(templates, 11, alone)
+    for problem in islice(problems, 60):
+        results = {f"r{stage.id}": stage.result for stage in problem.stages}
+        for stage in problem.stages:
+            reply = prompting.read(next(conversations)[-1].content)
+            assert evaluate_in_process(reply.expressions, results)[-1].value == stage.result
+
+
+def gold(problem: LadderProblem, templates: dict[str, ThoughtTemplate]) -> list[tuple[str, tuple[str, ...]]]:
+    return [(templates[stage.template_id].name, stage.uses) for stage in problem.stages]
+
+
+def test_learned_plans_are_the_gold_trajectories(templates: dict[str, ThoughtTemplate]) -> None:
+    problems = generate(Split.TRAIN, PLAIN.depths, seed=12)
+    conversations = navigator_conversations(templates, 12, PLAIN)
+    for problem in islice(problems, 100):
+        trajectory = parse_plan(learned(next(conversations))[0], session_of(started(text=problem.text)))
+        told = [(step.query.name if step.query else "", step.uses) for step in trajectory.steps]
+        assert told == gold(problem, templates)
+        assert trajectory.abstraction == abstraction_of(problem)
+        assert trajectory.steps == tuple(step_of(s, templates[s.template_id], s.id) for s in problem.stages)
