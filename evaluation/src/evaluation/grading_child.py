@@ -55,7 +55,7 @@ def main() -> None:
         question = json.loads(line)
         try:
             right = same(question["given"], question["wanted"])
-        except (Exception, RecursionError):  # whatever hostile text makes of a parser: it is not the gold answer
+        except Exception:  # whatever hostile text makes of a parser: it is not the gold answer
             right = False
         print("yes" if right else "no", flush=True)
 

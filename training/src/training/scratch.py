@@ -73,11 +73,13 @@ def build(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int) -> Q
 def batches(
     conversations: Iterator[Conversation], tokenizer: PreTrainedTokenizerFast, recipe: Recipe
 ) -> Iterator[Batch]:
-    """(ids, labels, mask) of shape (conversations, longest), right-padded, without end."""
+    """(ids, labels, mask) of shape (conversations, longest), right-padded, for as long as there are conversations."""
     rng = Random(recipe.seed)
     pad = tokenizer.convert_tokens_to_ids(PAD)
     while True:
         encoded = sorted((encode(c, tokenizer) for c in islice(conversations, BUFFER)), key=lambda e: len(e[0]))
+        if not encoded:
+            return
         groups: list[list[tuple[list[int], list[int]]]] = [[]]
         for item in encoded:
             if groups[-1] and (len(groups[-1]) + 1) * len(item[0]) > recipe.batch_tokens:

@@ -6,12 +6,12 @@ the journal and goes on. Work in flight runs at least once; what is committed, a
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from navigator.errors import LeaseLost
+from navigator.errors import JournalUnavailable, LeaseLost, SessionNotFound
 from navigator.llm import NavigatorLLM, Unusable
 from navigator.policy import Action, Finish, Instantiate, Plan, Retrieve, ReviewStep, decide, remaining
 from navigator.ports import Claim, Executor, Journal, TemplateStore
@@ -61,15 +61,15 @@ class Runner:
 
     async def run(self, claim: Claim) -> Session:
         """Carry the claimed session to its end. Raises LeaseLost when another worker or a cancellation came first."""
-        async with self._lease(claim):
-            entries = list(await self.journal.read(claim.session_id))
-            session = fold(claim.session_id, entries)
-            if claim.epoch > 1 and not session.finished:
-                session = await self._commit(claim, session, entries, [StepRestarted(epoch=claim.epoch)])
-            return await self._loop(claim, session, entries)
+        entries = list(await self.journal.read(claim.session_id))
+        session = fold(claim.session_id, entries)
+        if claim.epoch > 1 and not session.finished:
+            session = await self._commit(claim, session, entries, [StepRestarted(epoch=claim.epoch)])
+        return await self._loop(claim, session, entries)
 
     async def _loop(self, claim: Claim, session: Session, entries: list[Entry]) -> Session:
         running: dict[Action, asyncio.Task[Event]] = {}
+        lost = asyncio.create_task(self._until_lost(claim))
         try:
             while not session.finished:
                 due = decide(session)
@@ -81,15 +81,17 @@ class Runner:
                         running[action] = asyncio.create_task(work)
                 for action in running.keys() - set(due):  # the plan changed under it
                     running.pop(action).cancel()
-                await asyncio.wait(running.values(), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((lost, *running.values()), return_when=asyncio.FIRST_COMPLETED)
+                if lost.done():
+                    raise LeaseLost(f"session {session.id} was taken over or ended elsewhere")
                 done = [action for action, task in running.items() if task.done()]
                 events = [running.pop(action).result() for action in done]
                 session = await self._commit(claim, session, entries, events)
             return session
         finally:
-            for task in running.values():
+            for task in (lost, *running.values()):
                 task.cancel()
-            await asyncio.gather(*running.values(), return_exceptions=True)
+            await asyncio.gather(lost, *running.values(), return_exceptions=True)
 
     async def _commit(self, claim: Claim, session: Session, entries: list[Entry], events: Sequence[Event]) -> Session:
         for entry in await self.journal.commit(claim, session.last_seq + 1, events):
@@ -149,52 +151,61 @@ class Runner:
         show = self._deltas(claim, action)
 
         async def on_event(event: InstantiateEvent) -> None:
-            if event.delta:
+            if event.restarted:
+                await self._publish(claim, action, "", restarted=True)
+            elif event.delta:
                 await show(event.delta)
 
         instantiation = await self.executor.instantiate(request_for(session, action), on_event)
         return StepInstantiated(step_id=action.step_id, attempt=action.attempt, instantiation=instantiation)
 
     def _deltas(self, claim: Claim, action: Action) -> OnDelta:
-        kind, step_id = _name(action)
-        attempt = getattr(action, "attempt", 1)
-
         async def show(text: str) -> None:
-            delta = Delta(action=kind, step_id=step_id, attempt=attempt, epoch=claim.epoch, text=text)
-            await self.journal.publish(claim.session_id, delta)
+            await self._publish(claim, action, text)
 
         return show
 
-    @contextlib.asynccontextmanager
-    async def _lease(self, claim: Claim) -> AsyncIterator[None]:
-        """Keep the lease while the block runs; a lost lease stops the block with LeaseLost."""
-        owner = asyncio.current_task()
-        assert owner is not None
-        lost: list[LeaseLost] = []
+    async def _publish(self, claim: Claim, action: Action, text: str, *, restarted: bool = False) -> None:
+        kind, step_id = _name(action)
+        attempt = getattr(action, "attempt", 1)
+        delta = Delta(action=kind, step_id=step_id, attempt=attempt, epoch=claim.epoch, text=text, restarted=restarted)
+        await self.journal.publish(claim.session_id, delta)
 
-        async def keep() -> None:
-            while True:
-                await asyncio.sleep(self.lease_seconds / 3)
-                try:
-                    await self.journal.renew(claim, self.lease_seconds)
-                except LeaseLost as error:
-                    lost.append(error)
-                    owner.cancel()
-                    return
-                except ReasonFluxError as error:  # the journal may come back before the lease ends
-                    log.warning("lease not renewed", session=claim.session_id, reason=str(error))
-
-        keeper = asyncio.create_task(keep())
+    async def _until_lost(self, claim: Claim) -> None:
+        """Keep the lease; return when the session is no longer ours: taken over, cancelled or deleted."""
+        watchers = [
+            asyncio.create_task(self._keep_lease(claim)),
+            asyncio.create_task(self._until_ended(claim.session_id)),
+        ]
         try:
-            yield
-        except asyncio.CancelledError:
-            if lost:
-                owner.uncancel()
-                raise lost[0] from None
-            raise
+            await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            for watcher in watchers:
+                watcher.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
+
+    async def _keep_lease(self, claim: Claim) -> None:
+        while True:
+            await asyncio.sleep(self.lease_seconds / 3)
+            try:
+                await self.journal.renew(claim, self.lease_seconds)
+            except JournalUnavailable as error:  # it may come back before the lease ends
+                log.warning("lease not renewed", session=claim.session_id, reason=str(error))
+            except LeaseLost:
+                return
+
+    async def _until_ended(self, session_id: str) -> None:
+        """A cancellation is in the journal long before the next renewal."""
+        while True:
+            try:
+                async with contextlib.aclosing(self.journal.follow(session_id)) as entries:
+                    async for _ in entries:
+                        pass
+                return
+            except JournalUnavailable:
+                await asyncio.sleep(self.lease_seconds / 3)
+            except SessionNotFound:
+                return
 
 
 def request_for(session: Session, action: Instantiate) -> InstantiateRequest:

@@ -44,13 +44,24 @@ class Worker:
         journal = self._runner.journal
         while True:
             try:
-                claim = await journal.claim(self._owner, self._runner.lease_seconds)
+                claim = await self._claim()
                 if claim is not None:
                     return claim
                 await journal.wake()
             except JournalUnavailable as error:
                 log.warning("journal unavailable", reason=str(error))
                 await asyncio.sleep(_BACKOFF_SECONDS)
+
+    async def _claim(self) -> Claim | None:
+        """A claim that arrives while the worker is being stopped is given back, not lost until its lease ends."""
+        journal = self._runner.journal
+        asked = asyncio.ensure_future(journal.claim(self._owner, self._runner.lease_seconds))
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            if (claim := await asked) is not None:
+                await journal.release(claim)
+            raise
 
     async def _carry_on(self, claim: Claim) -> None:
         try:

@@ -43,7 +43,8 @@ class Ticker:
     def take(self, item: Entry | Delta) -> None:
         if isinstance(item, Delta):
             key = (item.action, item.step_id, item.attempt)
-            self._texts[key] = (self._texts.get(key, "") + harmless(item.text))[-LIVE_CHARACTERS:]
+            before = "" if item.restarted else self._texts.get(key, "")
+            self._texts[key] = (before + harmless(item.text))[-LIVE_CHARACTERS:]
             return
         event = item.event
         if isinstance(event, StepRestarted):

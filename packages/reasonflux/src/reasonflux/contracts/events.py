@@ -134,3 +134,4 @@ class Delta(Contract):
     attempt: int = 1
     epoch: int = 1
     text: str
+    restarted: bool = Field(default=False, description="the text shown so far for this action is void")

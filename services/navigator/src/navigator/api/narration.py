@@ -41,9 +41,12 @@ class Narrator:
         """The text to append for this item; often empty."""
         if isinstance(item, Entry):
             return self._tell(item.event)
-        if item.action is ActionKind.INSTANTIATE and item.step_id is not None and item.text:
-            return self._speak((item.step_id, item.attempt), item.text)
-        return ""
+        if item.action is not ActionKind.INSTANTIATE or item.step_id is None:
+            return ""
+        voice = (item.step_id, item.attempt)
+        if item.restarted:
+            return self._speak(voice, "\nThat could not be used; once more:\n") if voice in self._begun else ""
+        return self._speak(voice, item.text) if item.text else ""
 
     def _tell(self, event: Event) -> str:
         match event:
