@@ -7,7 +7,7 @@ import pytest
 from journals import session_of, started
 
 from calculator import evaluate_in_process
-from evaluation.ladder import LadderProblem, Split, generate
+from evaluation.ladder import LadderProblem, Split
 from evaluation.ladder.problem import split_of
 from executor import prompting
 from navigator.planning import parse_plan
@@ -21,10 +21,13 @@ from training.corpus import (
     navigator_conversations,
     request_of,
     step_of,
+    training_problems,
 )
 
 LIBRARY_FOLDER = Path(__file__).resolve().parents[2] / "services" / "template-store" / "library"
-PLAIN = Mixture(outside=0, failed_calculation=0, unfit_template=0, horizon=0, no_template=0, mismatch=0, second_try=0)
+PLAIN = Mixture(
+    outside=0, failed_calculation=0, unfit_template=0, horizon=0, no_template=0, mismatch=0, second_try=0, plan_only=0
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def test_a_spoiled_plan_is_shown_but_not_learned(templates: dict[str, ThoughtTem
 
 def test_the_executors_learned_bindings_give_the_gold_results(templates: dict[str, ThoughtTemplate]) -> None:
     checked = 0
-    problems = generate(Split.TRAIN, PLAIN.depths, seed=9)
+    problems = training_problems(templates, Split.TRAIN, 9, PLAIN)
     conversations = executor_conversations(templates, 9, PLAIN)
     for problem in islice(problems, 150):
         results = {f"r{stage.id}": stage.result for stage in problem.stages}
@@ -90,7 +93,7 @@ def test_the_executors_learned_bindings_give_the_gold_results(templates: dict[st
 
 
 def test_the_executors_prompt_is_the_one_that_the_service_sends(templates: dict[str, ThoughtTemplate]) -> None:
-    problems = generate(Split.TRAIN, PLAIN.depths, seed=10)
+    problems = training_problems(templates, Split.TRAIN, 10, PLAIN)
     conversations = executor_conversations(templates, 10, PLAIN)
     for problem in islice(problems, 40):
         for stage in problem.stages:
@@ -101,7 +104,7 @@ def test_the_executors_prompt_is_the_one_that_the_service_sends(templates: dict[
 
 def test_learned_expressions_without_a_template_give_the_gold_result(templates: dict[str, ThoughtTemplate]) -> None:
     alone = Mixture(outside=0, mismatch=0, no_template=1)
-    problems = generate(Split.TRAIN, alone.depths, seed=11)
+    problems = training_problems(templates, Split.TRAIN, 11, alone)
     conversations = executor_conversations(templates, 11, alone)
     for problem in islice(problems, 60):
         results = {f"r{stage.id}": stage.result for stage in problem.stages}
@@ -115,7 +118,7 @@ def gold(problem: LadderProblem, templates: dict[str, ThoughtTemplate]) -> list[
 
 
 def test_learned_plans_are_the_gold_trajectories(templates: dict[str, ThoughtTemplate]) -> None:
-    problems = generate(Split.TRAIN, PLAIN.depths, seed=12)
+    problems = training_problems(templates, Split.TRAIN, 12, PLAIN)
     conversations = navigator_conversations(templates, 12, PLAIN)
     for problem in islice(problems, 100):
         trajectory = parse_plan(learned(next(conversations))[0], session_of(started(text=problem.text)))

@@ -68,8 +68,11 @@ Conversation = tuple[Turn, ...]
 class Mixture:
     """Shares of the injected cases, and the depths of the problems."""
 
-    depths: tuple[int, ...] = (1, 1, 1, 2, 2, 2, 3, 3)
-    outside: float = 0.08
+    depths: tuple[int, ...] = (1, 1, 2, 2, 2, 3)
+    distractors: float = 0.25
+    outside: float = 0.10
+    plan_only: float = 0.6
+    """Plain sessions that end with the plan: reviews are learned long before plans are."""
     failed_calculation: float = 0.06
     unfit_template: float = 0.14
     hopeless: float = 0.25
@@ -91,13 +94,23 @@ def navigator_conversations(
 ) -> Iterator[Conversation]:
     """Sessions as the navigator sees them, without end."""
     rng = Random(seed)
-    problems = generate(split, mixture.depths, seed=seed)
+    problems = training_problems(library, split, seed, mixture)
     declined = outside(split, seed=seed)
     while True:
         if rng.random() < mixture.outside:
             yield _declined_session(next(declined))
         else:
             yield _Simulation(next(problems), library, rng, mixture).run()
+
+
+def training_problems(library: Library, split: Split, seed: int, mixture: Mixture) -> Iterator[LadderProblem]:
+    """The ladder with families of many variables drawn more often: they are what is learned last."""
+    families = [name for name, family in ALL.items() for _ in range(_share(library[family.template_id]))]
+    return generate(split, mixture.depths, seed=seed, families=families, distractors=mixture.distractors)
+
+
+def _share(template: ThoughtTemplate) -> int:
+    return 1 + (len(template.variables) >= 3) + (len(template.variables) >= 5)
 
 
 def step_of(stage: Stage, template: ThoughtTemplate, step_id: int, renumber: Mapping[int, int] | None = None) -> Step:
@@ -127,10 +140,13 @@ class _Simulation:
         spoiled = None
         if self.horizon is None and rng.random() < self.mixture.unfit_template:
             spoiled = rng.randrange(problem.depth)
+        plain = self.horizon is None and spoiled is None
         steps = [step_of(s, self.library[s.template_id], s.id) for s in problem.stages]
         if spoiled is not None:
             steps[spoiled] = self.spoil(steps[spoiled])
         self.plan(steps, learn=spoiled is None)
+        if plain and rng.random() < self.mixture.plan_only:
+            return self.conversation()
         for position, stage in enumerate(problem.stages):
             if position == spoiled:
                 return self.recover(position)
@@ -231,7 +247,7 @@ def executor_conversations(
 ) -> Iterator[Conversation]:
     """Steps as the executor sees them, without end."""
     rng = Random(seed)
-    problems = generate(split, mixture.depths, seed=seed)
+    problems = training_problems(library, split, seed, mixture)
     declined = outside(split, seed=seed)
     while True:
         if rng.random() < mixture.outside / 2:
@@ -270,7 +286,7 @@ def _step_conversation(
         return _exchange(request, {"fits": True, "reasoning": "", "expressions": _written_out(template, stage)})
     if rng.random() < mixture.second_try:
         request = request.model_copy(update={"attempt": 2, "feedback": RETRY})
-    reply = {"fits": True, "reasoning": _reasoning(template, stage), "bindings": _bindings(template, stage)}
+    reply = {"fits": True, "reasoning": _reasoning(template, stage), "bindings": stage.bindings}
     return _exchange(request, reply)
 
 
@@ -298,16 +314,13 @@ def _outside_step(text: str, template: ThoughtTemplate) -> Conversation:
 
 
 def _reasoning(template: ThoughtTemplate, stage: Stage) -> str:
-    return "; ".join(f"{meaning}: {stage.bindings[variable]}" for variable, meaning in template.variables.items())
-
-
-def _bindings(template: ThoughtTemplate, stage: Stage) -> dict[str, str]:
-    return {variable: stage.bindings[variable] for variable in template.variables}
+    """What each number is, in reading order: numbers are copied most surely in the order in which they stand."""
+    return "; ".join(f"{template.variables[variable]}: {value}" for variable, value in stage.bindings.items())
 
 
 def _written_out(template: ThoughtTemplate, stage: Stage) -> list[str]:
     """The template's formulas after the bindings as assignments: how a step without a template is written."""
-    return [f"{variable} = {value}" for variable, value in _bindings(template, stage).items()] + list(template.formulas)
+    return [f"{variable} = {value}" for variable, value in stage.bindings.items()] + list(template.formulas)
 
 
 def _exchange(request: InstantiateRequest, reply: Mapping[str, object]) -> Conversation:

@@ -24,6 +24,7 @@ from training.corpus import Conversation
 from training.tokenizer import END, PAD, encode
 
 BUFFER = 512  # conversations sorted by length at a time
+HELDOUT_BATCHES = 16
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Recipe:
     warm_up: float = 0.02
     flat: float = 0.5
     weight_decay: float = 0.01
-    report_every: int = 200
+    report_every: int = 300
     seed: int = 0
 
 
@@ -116,10 +117,12 @@ def schedule(progress: float, recipe: Recipe) -> float:
 def loss_of(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
     """Mean cross-entropy over learned tokens. Right padding under a causal mask needs no attention mask."""
     ids, labels, _ = batch
-    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
     targets = labels[:, 1:]
     learned = targets != -100
-    return nn.functional.cross_entropy(model.lm_head(hidden[learned]), targets[learned])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+        logits = model.lm_head(hidden[learned])
+    return nn.functional.cross_entropy(logits.float(), targets[learned])
 
 
 @torch.no_grad()
@@ -152,7 +155,7 @@ def train(
     stream = batches(conversations, tokenizer, recipe)
     for _ in range(step):  # the same seed gives the same stream: skip what was learned before the break
         next(stream)
-    sample = list(islice(batches(heldout, tokenizer, recipe), 24))
+    sample = list(islice(batches(heldout, tokenizer, recipe), HELDOUT_BATCHES))
     size = sum(p.numel() for p in model.parameters())
     print(f"{size / 1e6:.2f}M parameters, {len(tokenizer)} tokens of vocabulary, {recipe.tokens / 1e6:.1f}M to see")
     losses: list[float] = []

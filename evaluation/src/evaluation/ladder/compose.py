@@ -4,6 +4,7 @@ A middle stage names its quantity ("Let K be …"), a later one uses the name in
 which earlier results a stage uses follows from where they were put, so the gold trajectory needs no second reading.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -74,6 +75,7 @@ def compose(rng: Random, depth: int, pool: Sequence[Family], distractors: float 
             return None
         family, wording, parameters, fed = drawn
         told, quantity, question = _tell(rng, family, wording, parameters, fed)
+        order = _reading_order(family, wording, parameters, final=not left)
         if left:
             told.append(rng.choice(_NAMINGS).format(symbol=symbols[position - 1], quantity=quantity))
         else:
@@ -93,7 +95,7 @@ def compose(rng: Random, depth: int, pool: Sequence[Family], distractors: float 
                 template_id=family.template_id,
                 goal=f"Find {symbols[position - 1]}, {family.goal}" if left else f"Find {family.goal}",
                 uses=(*uses, *(f"r{named.stage}" for named in sorted(fed.values(), key=lambda named: named.stage))),
-                bindings={v: f"r{fed[v].stage}" if v in fed else show(n) for v, n in parameters.items()},
+                bindings={v: f"r{fed[v].stage}" if v in fed else show(parameters[v]) for v in order},
                 result=show(value),
             )
         )
@@ -134,6 +136,30 @@ def _tell(
     facts = [_capital(fact.format(**slots)) for fact in wording.facts]
     question = wording.question.format(**slots) if wording.question else None
     return facts, wording.quantity.format(**slots), question
+
+
+def _reading_order(family: Family, wording: Wording, parameters: Parameters, *, final: bool) -> tuple[str, ...]:
+    """The variables in the order in which the text tells them.
+
+    Shown variables stand where their slots are. One that only a phrase tells (a coefficient of an equation) stands
+    where its number does, or, where that is not written out (a coefficient of 1), after the variable before it.
+    """
+    marks = {variable: f"\x00{variable}\x00" for variable in parameters}
+    slots = {**marks, **{slot: slot for slot in family.choices}}
+    if family.phrases:
+        slots |= family.phrases({v: show(n) for v, n in parameters.items()}, parameters)
+    last = wording.question if final and wording.question else wording.quantity
+    text = " ".join((*wording.facts, last)).format(**slots)
+    position, places = 0, dict[str, int]()
+    for variable, number in parameters.items():
+        place = text.find(marks[variable])
+        if place < 0:
+            written = re.compile(rf"(?<!\d){abs(number)}(?!\d)")
+            found = written.search(text, position) or written.search(text)
+            place = found.start() if found else position
+            position = found.end() if found else position
+        places[variable] = place
+    return tuple(sorted(parameters, key=places.__getitem__))
 
 
 def _capital(sentence: str) -> str:

@@ -23,7 +23,7 @@ class Stage(Contract):
     uses: tuple[str, ...]
     """Statements (s2) and earlier results (r1), in reading order."""
     bindings: dict[str, str]
-    """Template variable → a number, or the earlier result `r1` that supplies it."""
+    """Template variable → a number, or the earlier result `r1` that supplies it; in reading order."""
     result: str
     """Exact: an integer or a fraction p/q."""
 

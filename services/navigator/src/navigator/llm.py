@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 from navigator.errors import ReplyUnusable
 from navigator.planning import (
-    PLAN_SCHEMA,
     Profile,
     parse_plan,
     parse_review,
     plan_messages,
+    plan_schema,
     repair_message,
     review_messages,
     review_schema,
@@ -44,7 +44,9 @@ class NavigatorLLM:
     async def plan(self, session: Session, entries: Sequence[Entry], on_delta: OnDelta) -> tuple[Trajectory, Tokens]:
         """A trajectory for the problem, or its continuation. Raises Unusable and the engine's errors."""
         messages = plan_messages(session.id, entries, self.profile)
-        return await self._ask(session, messages, PLAN_SCHEMA, lambda text: parse_plan(text, session), on_delta)
+        return await self._ask(
+            session, messages, plan_schema(session), lambda text: parse_plan(text, session), on_delta
+        )
 
     async def review(
         self, session: Session, entries: Sequence[Entry], step_id: int, on_delta: OnDelta

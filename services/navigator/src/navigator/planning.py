@@ -108,31 +108,40 @@ def _templates() -> Environment:
 
 # --- replies ----------------------------------------------------------------------------------------------------
 
-_STEP_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "id": {"type": "integer"},
-        "goal": {"type": "string"},
-        "template": {"type": "string"},
-        "tags": {"type": "array", "items": {"type": "string"}},
-        "search": {"type": "string"},
-        "uses": {"type": "array", "items": {"type": "string", "pattern": "^[sr][0-9]+$"}},
-    },
-    "required": ["id", "goal", "template", "tags", "uses"],
-    "additionalProperties": False,
-}
-_STEPS_SCHEMA: dict[str, Any] = {"type": "array", "items": _STEP_SCHEMA}
+MAX_NEW_STEPS = 12
 
-PLAN_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "abstraction": {"type": "string"},
-        "steps": _STEPS_SCHEMA,
-        "complete": {"type": "boolean"},
-    },
-    "required": ["abstraction", "steps"],
-    "additionalProperties": False,
-}
+
+def plan_schema(session: Session) -> dict[str, Any]:
+    """The JSON schema of a plan: an engine that decodes under it can only point at statements that exist."""
+    return {
+        "type": "object",
+        "properties": {
+            "abstraction": {"type": "string"},
+            "steps": _steps_schema(session),
+            "complete": {"type": "boolean"},
+        },
+        "required": ["abstraction", "steps"],
+        "additionalProperties": False,
+    }
+
+
+def _steps_schema(session: Session) -> dict[str, Any]:
+    results = [f"r{n}" for n in range(1, next_step_id(session) + MAX_NEW_STEPS)]
+    usable = [*(statement.id for statement in session.problem.statements), *results]
+    step = {
+        "type": "object",
+        "properties": {
+            "id": {"type": "integer"},
+            "goal": {"type": "string"},
+            "template": {"type": "string"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "search": {"type": "string"},
+            "uses": {"type": "array", "items": {"enum": usable}},
+        },
+        "required": ["id", "goal", "template", "tags", "uses"],
+        "additionalProperties": False,
+    }
+    return {"type": "array", "items": step, "maxItems": MAX_NEW_STEPS}
 
 
 def review_schema(session: Session, step_id: int) -> dict[str, Any]:
@@ -143,7 +152,7 @@ def review_schema(session: Session, step_id: int) -> dict[str, Any]:
             "reason": {"type": "string"},
             "verdict": {"enum": [verdict.value for verdict in open_verdicts(session, step_id)]},
             "answer": {"type": ["string", "null"]},
-            "steps": _STEPS_SCHEMA,
+            "steps": _steps_schema(session),
             "complete": {"type": "boolean"},
         },
         "required": ["reason", "verdict"],
