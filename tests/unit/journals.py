@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from navigator.planning import open_verdicts
 from navigator.policy import Action, Finish, Instantiate, Plan, Retrieve, ReviewStep
+from navigator.replies import open_verdicts
 from navigator.session import fold, next_step_id
 from reasonflux.contracts import (
     ActionFailed,

@@ -10,7 +10,7 @@ from calculator import evaluate_in_process
 from evaluation.ladder import LadderProblem, Split
 from evaluation.ladder.problem import split_of
 from executor import prompting
-from navigator.planning import parse_plan
+from navigator.replies import parse_plan
 from reasonflux.contracts import ThoughtTemplate
 from template_store import library
 from training.corpus import (

@@ -20,18 +20,9 @@ from journals import (
 )
 
 from navigator.errors import ReplyUnusable
-from navigator.planning import (
-    Profile,
-    conversation,
-    parse_plan,
-    parse_review,
-    plan_messages,
-    review_messages,
-    review_schema,
-    write_plan,
-    write_review,
-)
+from navigator.planning import Profile, conversation, plan_messages, review_messages
 from navigator.policy import Finish, Plan, ReviewStep, decide
+from navigator.replies import parse_plan, parse_review, review_schema, write_plan, write_review
 from navigator.session import advance, fold
 from reasonflux.contracts import Entry, Options, Review, Session, Trajectory, Verdict
 from reasonflux.engine import Message

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.ladder import LadderProblem, Split, generate
-from navigator.planning import write_plan
+from navigator.replies import write_plan
 from reasonflux.contracts import Problem, Trajectory
 from reasonflux.engine import Message
 

@@ -27,7 +27,8 @@ from executor.instantiate import Instantiator
 from executor.prompting import Profile as ExecutorProfile
 from executor.prompting import render
 from navigator.errors import ReplyUnusable
-from navigator.planning import Profile, parse_plan, plan_messages
+from navigator.planning import Profile, plan_messages
+from navigator.replies import parse_plan
 from navigator.session import fold
 from reasonflux.contracts import (
     Calculation,

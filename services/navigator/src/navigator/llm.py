@@ -5,17 +5,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from navigator.errors import ReplyUnusable
-from navigator.planning import (
-    Profile,
-    parse_plan,
-    parse_review,
-    plan_messages,
-    plan_schema,
-    repair_message,
-    review_messages,
-    review_schema,
-)
+from navigator.planning import Profile, plan_messages, repair_message, review_messages
 from navigator.policy import remaining
+from navigator.replies import parse_plan, parse_review, plan_schema, review_schema
 from reasonflux.contracts import Entry, Review, Session, Tokens, Trajectory
 from reasonflux.engine import Engine, Message, OnDelta
 

@@ -1,25 +1,21 @@
-"""The navigator LLM's side: journal in, prompt out; reply in, Trajectory or Review out. Pure rendering and parsing.
+"""Journal in, prompt out: what the navigator LLM is asked. Pure rendering.
 
 The conversation is rendered from the journal and only ever grows at its end, so the engine's prefix cache serves every
-earlier round: the problem, the plan, then one exchange per reviewed step. Replies are rendered back from the parsed
-contracts in one canonical form, which is also the form that our trained weights write.
+earlier round: the problem, the plan, then one exchange per reviewed step.
 """
 
-import json
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from navigator.errors import ReplyUnusable
-from navigator.policy import may_retry, may_revise
-from navigator.session import advance, fold, next_step_id
-from reasonflux.contracts import Entry, Phase, PlanMade, Query, Review, Session, Step, StepReviewed, Trajectory, Verdict
+from navigator.replies import write_plan, write_review
+from navigator.session import advance, fold
+from reasonflux.contracts import Entry, Phase, PlanMade, Session, StepReviewed
 from reasonflux.engine import Message
-from reasonflux.json_reply import ReplyUnparsable, parse_reply
 
 
 class Profile(StrEnum):
@@ -27,9 +23,6 @@ class Profile(StrEnum):
 
     INSTRUCT = "instruct"
     COMPACT = "compact"
-
-
-# --- prompts ----------------------------------------------------------------------------------------------------
 
 
 def plan_messages(session_id: str, entries: Sequence[Entry], profile: Profile) -> list[Message]:
@@ -104,212 +97,3 @@ def _render(name: str, profile: Profile, **values: Any) -> str:
 @cache
 def _templates() -> Environment:
     return Environment(loader=PackageLoader("navigator", "prompts"), undefined=StrictUndefined, autoescape=False)
-
-
-# --- replies ----------------------------------------------------------------------------------------------------
-
-MAX_NEW_STEPS = 12
-
-
-def plan_schema(session: Session) -> dict[str, Any]:
-    """The JSON schema of a plan: an engine that decodes under it can only point at statements that exist."""
-    return {
-        "type": "object",
-        "properties": {
-            "abstraction": {"type": "string"},
-            "steps": _steps_schema(session),
-            "complete": {"type": "boolean"},
-        },
-        "required": ["abstraction", "steps"],
-        "additionalProperties": False,
-    }
-
-
-def _steps_schema(session: Session) -> dict[str, Any]:
-    results = [f"r{n}" for n in range(1, next_step_id(session) + MAX_NEW_STEPS)]
-    usable = [*(statement.id for statement in session.problem.statements), *results]
-    step = {
-        "type": "object",
-        "properties": {
-            "id": {"type": "integer"},
-            "goal": {"type": "string"},
-            "template": {"type": "string"},
-            "tags": {"type": "array", "items": {"type": "string"}},
-            "search": {"type": "string"},
-            "uses": {"type": "array", "items": {"enum": usable}},
-        },
-        "required": ["id", "goal", "template", "tags", "uses"],
-        "additionalProperties": False,
-    }
-    return {"type": "array", "items": step, "maxItems": MAX_NEW_STEPS}
-
-
-def review_schema(session: Session, step_id: int) -> dict[str, Any]:
-    """The JSON schema of a review, with only the verdicts that are open, so constrained decoding can't stray."""
-    return {
-        "type": "object",
-        "properties": {
-            "reason": {"type": "string"},
-            "verdict": {"enum": [verdict.value for verdict in open_verdicts(session, step_id)]},
-            "answer": {"type": ["string", "null"]},
-            "steps": _steps_schema(session),
-            "complete": {"type": "boolean"},
-        },
-        "required": ["reason", "verdict"],
-        "additionalProperties": False,
-    }
-
-
-def open_verdicts(session: Session, step_id: int) -> tuple[Verdict, ...]:
-    """continue needs a result, retry a sample, revise a revision left; finish is always open."""
-    state = session.step(step_id)
-    is_open = {
-        Verdict.CONTINUE: bool(state.instantiations) and state.instantiations[-1].result is not None,
-        Verdict.RETRY: may_retry(session, state),
-        Verdict.REVISE: may_revise(session),
-        Verdict.FINISH: True,
-    }
-    return tuple(verdict for verdict, yes in is_open.items() if yes)
-
-
-class _Reply(BaseModel):
-    """Unknown fields are ignored: an LLM that says more than asked is not wrong."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-R = TypeVar("R", bound=_Reply)
-
-
-class _StepReply(_Reply):
-    id: int | None = None
-    goal: str = Field(min_length=1)
-    template: str | None = None
-    tags: tuple[str, ...] = ()
-    search: str | None = None
-    uses: tuple[str, ...] = ()
-
-
-class _PlanReply(_Reply):
-    abstraction: str = ""
-    steps: tuple[_StepReply, ...]
-    complete: bool = True
-
-
-class _ReviewReply(_Reply):
-    reason: str = ""
-    verdict: Verdict
-    answer: str | None = None
-    steps: tuple[_StepReply, ...] | None = None
-    complete: bool = True
-
-
-def parse_plan(text: str, session: Session) -> Trajectory:
-    """The trajectory that a reply tells, its steps numbered on from the session's. Raises ReplyUnusable."""
-    reply = _read(_PlanReply, text)
-    return _trajectory(reply.abstraction, reply.steps, reply.complete, session)
-
-
-def parse_review(text: str, session: Session, step_id: int) -> Review:
-    """The review that a reply tells; an answer given as `r3` becomes that result. Raises ReplyUnusable."""
-    reply = _read(_ReviewReply, text)
-    choices = open_verdicts(session, step_id)
-    if reply.verdict not in choices:
-        raise ReplyUnusable(f"the verdict {reply.verdict} is not open here; choose from {', '.join(choices)}")
-    remainder = None
-    if reply.verdict is Verdict.REVISE:
-        if not reply.steps:
-            raise ReplyUnusable("the verdict revise needs the steps that replace the rest of the plan")
-        remainder = _trajectory(session.abstraction or "", reply.steps, reply.complete, session, under_review=step_id)
-    answer = _answer(reply.answer, session, step_id) if reply.verdict is Verdict.FINISH else None
-    return Review(verdict=reply.verdict, reason=reply.reason, remainder=remainder, answer=answer)
-
-
-def write_plan(trajectory: Trajectory) -> str:
-    """The canonical reply that tells this trajectory."""
-    return _write({"abstraction": trajectory.abstraction, **_remainder(trajectory)})
-
-
-def write_review(review: Review, answer_ref: str | None = None) -> str:
-    """The canonical reply that tells this review. `answer_ref` (r3) stands for the answer where a result is meant."""
-    reply: dict[str, Any] = {"reason": review.reason, "verdict": review.verdict.value}
-    if review.verdict is Verdict.FINISH:
-        reply["answer"] = answer_ref or review.answer
-    if review.remainder is not None:
-        reply |= _remainder(review.remainder)
-    return _write(reply)
-
-
-def _remainder(trajectory: Trajectory) -> dict[str, Any]:
-    steps = [_write_step(step) for step in trajectory.steps]
-    return {"steps": steps} if trajectory.complete else {"steps": steps, "complete": False}
-
-
-def _write_step(step: Step) -> dict[str, Any]:
-    query = step.query or Query.model_construct(name="", tags=(), text="", field=None)
-    told = {"id": step.id, "goal": step.goal, "template": query.name, "tags": list(query.tags)}
-    if query.text:
-        told["search"] = query.text
-    return {**told, "uses": list(step.uses)}
-
-
-def _write(reply: dict[str, Any]) -> str:
-    return json.dumps(reply, ensure_ascii=False, separators=(",", ":"))
-
-
-def _read(kind: type[R], text: str) -> R:
-    try:
-        return kind.model_validate(parse_reply(text))
-    except ReplyUnparsable as error:
-        raise ReplyUnusable(error.failure.message) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the reply"
-        raise ReplyUnusable(f"{where}: {first['msg']}") from error
-
-
-def _trajectory(
-    abstraction: str,
-    replies: Sequence[_StepReply],
-    complete: bool,
-    session: Session,
-    under_review: int | None = None,
-) -> Trajectory:
-    first = next_step_id(session)
-    fresh = {reply.id if reply.id is not None else first + n: first + n for n, reply in enumerate(replies)}
-    done = {state.step.id for state in session.steps if state.phase is Phase.DONE}
-    if under_review is not None and session.step(under_review).instantiations[-1].result is not None:
-        done.add(under_review)  # a revision keeps the good result that it reviews
-    statements = {statement.id for statement in session.problem.statements}
-    try:
-        steps = tuple(_step(reply, first + n, fresh, done, statements) for n, reply in enumerate(replies))
-        return Trajectory(abstraction=abstraction, steps=steps, complete=complete or not steps)
-    except ValidationError as error:
-        raise ReplyUnusable(error.errors()[0]["msg"]) from error
-
-
-def _step(reply: _StepReply, step_id: int, fresh: dict[int, int], done: set[int], statements: set[str]) -> Step:
-    """A step under its own id; what it uses must exist. A step that points at no statement gets them all."""
-    uses = []
-    for use in reply.uses:
-        kind, number = use[:1], int(use[1:]) if use[1:].isdigit() else 0
-        if kind == "r" and number in fresh:
-            uses.append(f"r{fresh[number]}")
-        elif (kind == "r" and number in done) or use in statements:
-            uses.append(use)
-        else:
-            raise ReplyUnusable(f"step {reply.id or step_id} uses {use!r}, which is no statement and no step's result")
-    if not any(use.startswith("s") for use in uses):
-        uses = [*sorted(statements, key=lambda name: int(name[1:])), *uses]
-    name, tags, text = (reply.template or "").strip(), reply.tags, (reply.search or "").strip()
-    query = Query(name=name, tags=tags, text=text) if name or tags or text else None
-    return Step(id=step_id, goal=reply.goal, query=query, uses=tuple(dict.fromkeys(uses)))
-
-
-def _answer(answer: str | None, session: Session, step_id: int) -> str | None:
-    if answer is None or not (answer.startswith("r") and answer[1:].isdigit()):
-        return answer
-    for state in session.steps:
-        if state.step.id == int(answer[1:]) and state.instantiations and state.phase is not Phase.DROPPED:
-            return state.instantiations[-1].result
-    raise ReplyUnusable(f"the answer {answer} is the result of no step; the step under review is {step_id}")

@@ -1,0 +1,100 @@
+"""Executor conversations: gold steps carried out, and steps whose template does not fit."""
+
+import json
+from collections.abc import Iterator, Mapping
+from random import Random
+
+from evaluation.ladder import LadderProblem, Split, Stage
+from evaluation.ladder.outside import outside
+from executor import prompting
+from reasonflux.contracts import InstantiateRequest, KnownResult, Problem, ThoughtTemplate
+from reasonflux.engine import Message
+from training.corpus.mixture import (
+    DEFAULT,
+    RETRY,
+    UNFIT,
+    Conversation,
+    Library,
+    Mixture,
+    Turn,
+    misread,
+    training_problems,
+)
+
+
+def executor_conversations(
+    library: Library, seed: int, mixture: Mixture = DEFAULT, split: Split = Split.TRAIN
+) -> Iterator[Conversation]:
+    """Steps as the executor sees them, without end."""
+    rng = Random(seed)
+    problems = training_problems(library, split, seed, mixture)
+    declined = outside(split, seed=seed)
+    while True:
+        if rng.random() < mixture.outside / 2:
+            yield _outside_step(next(declined), rng.choice(list(library.values())))
+            continue
+        problem = next(problems)
+        for stage in problem.stages:
+            yield _step_conversation(problem, stage, library, rng, mixture)
+
+
+def request_of(problem: LadderProblem, stage: Stage, template: ThoughtTemplate | None) -> InstantiateRequest:
+    """What the navigator sends to the executor for a gold step."""
+    by_id = {s.id: s for s in Problem(text=problem.text).statements}
+    earlier = {f"r{s.id}": s for s in problem.stages}
+    return InstantiateRequest(
+        goal=stage.goal,
+        template=template,
+        statements=tuple(by_id[use] for use in stage.uses if use in by_id),
+        known=tuple(
+            KnownResult(name=use, goal=earlier[use].goal, value=earlier[use].result)
+            for use in stage.uses
+            if use in earlier
+        ),
+    )
+
+
+def _step_conversation(
+    problem: LadderProblem, stage: Stage, library: Library, rng: Random, mixture: Mixture
+) -> Conversation:
+    template = library[stage.template_id]
+    request = request_of(problem, stage, template)
+    if rng.random() < mixture.mismatch:
+        return _exchange(_mismatch(request, stage, library, rng), {"fits": False, "reasoning": UNFIT})
+    if rng.random() < mixture.no_template:
+        request = request.model_copy(update={"template": None})
+        return _exchange(request, {"fits": True, "reasoning": "", "expressions": _written_out(template, stage)})
+    if rng.random() < mixture.second_try:
+        request = request.model_copy(update={"attempt": 2, "feedback": RETRY})
+    reply = {"fits": True, "reasoning": _reasoning(template, stage), "bindings": stage.bindings}
+    return _exchange(request, reply)
+
+
+def _mismatch(request: InstantiateRequest, stage: Stage, library: Library, rng: Random) -> InstantiateRequest:
+    """Another template on the same statements, half of the time one from the same field."""
+    others = [t for t in library.values() if t.id != stage.template_id]
+    near = [t for t in others if t.field == library[stage.template_id].field]
+    wrong = rng.choice(near if near and rng.random() < 0.5 else others)
+    return request.model_copy(update={"template": wrong, "goal": misread(request.goal, wrong, rng)})
+
+
+def _outside_step(text: str, template: ThoughtTemplate) -> Conversation:
+    statements = Problem(text=text).statements
+    request = InstantiateRequest(goal=f"Find {template.name}", template=template, statements=statements)
+    return _exchange(request, {"fits": False, "reasoning": UNFIT})
+
+
+def _reasoning(template: ThoughtTemplate, stage: Stage) -> str:
+    """What each number is, in reading order: numbers are copied most surely in the order in which they stand."""
+    return "; ".join(f"{template.variables[variable]}: {value}" for variable, value in stage.bindings.items())
+
+
+def _written_out(template: ThoughtTemplate, stage: Stage) -> list[str]:
+    """The template's formulas after the bindings as assignments: how a step without a template is written."""
+    return [f"{variable} = {value}" for variable, value in stage.bindings.items()] + list(template.formulas)
+
+
+def _exchange(request: InstantiateRequest, reply: Mapping[str, object]) -> Conversation:
+    prompt: list[Message] = prompting.render(request, prompting.Profile.COMPACT)
+    answer = json.dumps(reply, ensure_ascii=False, separators=(",", ":"))
+    return (*(Turn(m.role, m.content) for m in prompt), Turn("assistant", answer, learn=True))
