@@ -182,7 +182,7 @@ def _services(settings: LocalSettings, found: Found, *, after: tuple[str, ...]) 
     env = {**environment(settings), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "HF_HUB_OFFLINE": "1"}
 
     def service(name: str, package: str, port: int, *, after: tuple[str, ...] = ()) -> Process:
-        address = ("--host", settings.host, "--port", str(port))
+        address = ("--host", settings.host, "--port", str(port), "--timeout-graceful-shutdown", "5")
         return Process(
             name=name,
             title=name,
