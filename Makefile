@@ -49,8 +49,8 @@ train-tiny: install  ## train the shipped weights from scratch (about 100 CPU-mi
 eval: install  ## score the running stack on held-out problems; EVAL_ARGS="…" chooses others
 	@$(REASONFLUX) eval $(EVAL_ARGS)
 
-bench-calculator: install  ## time the calculator
-	@$(BIN)/python -m calculator.bench
+bench-calculator: install  ## time ordinary expressions through the jailed calculator
+	@$(BIN)/python packages/calculator/benchmarks/expression_latency.py
 
 constraints: install  ## write constraints.txt anew from .venv
 	@{ grep '^#' constraints.txt; { $(BIN)/pip freeze --all --exclude-editable --exclude pip; \

@@ -203,3 +203,11 @@ def test_exit_codes_are_all_different() -> None:
 
     codes = [error.exit_code for error in tree(LocalError)]
     assert len(set(codes)) == len(codes)
+
+
+@pytest.mark.parametrize("name", ["REASONFLUX_REDIS_URL", "REDIS_URL"])
+def test_a_redis_named_in_the_environment_goes_before_the_embedded_one(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "redis://elsewhere:6379/1")
+    assert LocalSettings().redis_url == "redis://elsewhere:6379/1"

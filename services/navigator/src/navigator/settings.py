@@ -5,14 +5,16 @@ from typing import Literal
 from pydantic import Field
 
 from reasonflux.engine import EngineConfig
-from reasonflux.settings import ReasonFluxSettings
+from reasonflux.settings import REDIS_URL, ReasonFluxSettings
 
 TINY = "reasonflux-tiny-navigator"
 """The name under which the embedded engine serves the shipped weights."""
 
 
 class Settings(ReasonFluxSettings):
-    redis_url: str = Field(default="redis://127.0.0.1:6390/0", repr=False, description="may hold a password")
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6390/0", validation_alias=REDIS_URL, repr=False, description="may hold a password"
+    )
     executor_url: str = "http://127.0.0.1:8001"
     template_store_url: str = "http://127.0.0.1:8002"
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from reasonflux.settings import ReasonFluxSettings
+from reasonflux.settings import REDIS_URL, ReasonFluxSettings
 
 Role = Literal["navigator", "executor"]
 Profile = Literal["instruct", "compact"]
@@ -27,7 +27,9 @@ class LocalSettings(ReasonFluxSettings):
     executor_engine_port: int = 8011
     redis_port: int = 6390
 
-    redis_url: str | None = Field(default=None, repr=False, description="a Redis to use instead of an embedded one")
+    redis_url: str | None = Field(
+        default=None, validation_alias=REDIS_URL, repr=False, description="a Redis to use instead of an embedded one"
+    )
     navigator_engine_url: str | None = Field(default=None, description="an OpenAI-compatible server, /v1 included")
     navigator_engine_model: str | None = None
     navigator_engine_key: str | None = Field(default=None, repr=False)
