@@ -158,8 +158,15 @@ class NavigatorClient(RemoteService):
             except ReasonFluxError as error:
                 if not error.failure.retryable or failures >= self._reconnects:
                     raise
+            if failures and await self._ended(session_id, last):
+                return
             await self._sleep(random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2.0**failures))
             failures += 1
+
+    async def _ended(self, session_id: str, last: int) -> bool:
+        """Whether nothing follows `last`: a reader that begins behind the end waits for nothing."""
+        session = await self.get(session_id)
+        return session.finished and session.last_seq <= last
 
     async def solve(
         self,

@@ -117,11 +117,12 @@ class OpenAIEngine:
         if seed is not None:
             body["seed"] = seed
         if schema is not None:
-            wrapped = {"name": schema_name, "schema": schema, "strict": True}
+            # Not strict: hosted APIs refuse strict schemas that have optional fields or maps; vLLM holds to both.
+            wrapped = {"name": schema_name, "schema": schema, "strict": False}
             body["response_format"] = {"type": "json_schema", "json_schema": wrapped}
         if on_delta is not None:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        seconds = self.config.timeout if timeout is None else timeout
+        seconds = self.config.timeout if timeout is None else min(timeout, self.config.timeout)
         return await self._within(seconds, lambda deadline: self._persist(body, on_delta, deadline))
 
     async def models(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@
 
 from typing import ClassVar
 
-from reasonflux.contracts import Failure, FailureKind
+from reasonflux.contracts import Failure, FailureKind, Tokens
 
 
 class ReasonFluxError(Exception):
@@ -36,6 +36,8 @@ class ReasonFluxError(Exception):
         retryable: bool | None = None,
     ) -> None:
         super().__init__(message)
+        self.tokens = Tokens()
+        """What was spent before it went wrong; whoever spent it says so."""
         self.failure = Failure(
             kind=self.kind if kind is None else kind,
             message=message,

@@ -10,19 +10,12 @@ from navigator.policy import remaining
 from navigator.replies import parse_plan, parse_review, plan_schema, review_schema
 from reasonflux.contracts import Entry, Review, Session, Tokens, Trajectory
 from reasonflux.engine import Engine, Message, OnDelta
+from reasonflux.errors import EngineError
 
 T = TypeVar("T", Trajectory, Review)
 
 _MAX_TOKENS = {Profile.INSTRUCT: 2_048, Profile.COMPACT: 512}
 _RESAMPLING_TEMPERATURE = 0.7
-
-
-class Unusable(ReplyUnusable):
-    """No reply could be used; `tokens` were spent on trying."""
-
-    def __init__(self, last: ReplyUnusable, tokens: Tokens) -> None:
-        super().__init__(last.failure.message, hint="try a more capable navigator model or another prompt profile")
-        self.tokens = tokens
 
 
 @dataclass(frozen=True)
@@ -34,7 +27,7 @@ class NavigatorLLM:
     repairs: int = 2
 
     async def plan(self, session: Session, entries: Sequence[Entry], on_delta: OnDelta) -> tuple[Trajectory, Tokens]:
-        """A trajectory for the problem, or its continuation. Raises Unusable and the engine's errors."""
+        """A trajectory for the problem, or its continuation. Raises ReplyUnusable and EngineError with the tokens."""
         messages = plan_messages(session.id, entries, self.profile)
         return await self._ask(
             session, messages, plan_schema(session), lambda text: parse_plan(text, session), on_delta
@@ -43,7 +36,7 @@ class NavigatorLLM:
     async def review(
         self, session: Session, entries: Sequence[Entry], step_id: int, on_delta: OnDelta
     ) -> tuple[Review, Tokens]:
-        """The verdict on a step's last instantiation. Raises Unusable and the engine's errors."""
+        """The verdict on a step's last instantiation. Raises ReplyUnusable and EngineError with the tokens."""
         messages = review_messages(session.id, entries, step_id, self.profile)
         schema = review_schema(session, step_id)
         return await self._ask(session, messages, schema, lambda text: parse_review(text, session, step_id), on_delta)
@@ -58,21 +51,25 @@ class NavigatorLLM:
     ) -> tuple[T, Tokens]:
         left, spent, prompt = remaining(session), Tokens(), messages
         for attempt in range(self.repairs + 1):
-            reply = await self.engine.chat(
-                prompt,
-                schema=schema,
-                temperature=_RESAMPLING_TEMPERATURE if attempt else 0.0,
-                seed=attempt,
-                max_tokens=max(1, min(_MAX_TOKENS[self.profile], left.tokens - spent.total)),
-                timeout=left.seconds,
-                on_delta=on_delta,
-            )
-            spent += reply.tokens
             try:
+                reply = await self.engine.chat(
+                    prompt,
+                    schema=schema,
+                    temperature=_RESAMPLING_TEMPERATURE if attempt else 0.0,
+                    seed=attempt,
+                    max_tokens=max(1, min(_MAX_TOKENS[self.profile], left.tokens - spent.total)),
+                    timeout=left.seconds,
+                    on_delta=on_delta,
+                )
+                spent += reply.tokens
                 return parse(reply.text), spent
             except ReplyUnusable as error:
                 if attempt == self.repairs or spent.total >= left.tokens:
-                    raise Unusable(error, spent) from error
+                    error.tokens = spent
+                    raise
                 if self.profile is Profile.INSTRUCT:  # trained weights know no repair: they are simply asked again
                     prompt = messages + repair_message(reply.text, error, self.profile)
+            except EngineError as error:
+                error.tokens = spent
+                raise
         raise AssertionError("the last attempt returns or raises")

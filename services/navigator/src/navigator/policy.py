@@ -21,7 +21,7 @@ from reasonflux.contracts import (
     Verdict,
 )
 
-MAX_TRIES = 3
+MAX_TRIES = 5
 """Tries of one action that gives no outcome before the session stops."""
 
 
@@ -99,12 +99,14 @@ def _wants_template(session: Session, state: StepState) -> bool:
 
 
 def _instantiations(session: Session) -> list[Action]:
+    """As many as rounds are left."""
     done = {state.step.id for state in session.steps if state.phase is Phase.DONE}
-    return [
+    ready = [
         Instantiate(state.step.id, len(state.instantiations) + 1)
         for state in session.steps
         if _awaits_executor(session, state) and done.issuperset(state.step.depends_on)
     ]
+    return list(ready[: remaining(session).rounds])
 
 
 def _awaits_executor(session: Session, state: StepState) -> bool:
@@ -116,11 +118,12 @@ def _awaits_executor(session: Session, state: StepState) -> bool:
 
 
 def _reviews(session: Session) -> list[Action]:
-    """One at a time: each review reads all that came before it, and the navigator's prompt only grows at the end."""
-    if not session.options.review:
+    """One at a time, first come first served: the navigator's prompt only grows at its end."""
+    waiting = [state for state in session.steps if state.phase is Phase.INSTANTIATED and session.options.review]
+    if not waiting:
         return []
-    waiting = [state for state in session.steps if state.phase is Phase.INSTANTIATED]
-    return [ReviewStep(waiting[0].step.id, len(waiting[0].instantiations))] if waiting else []
+    first = min(waiting, key=lambda state: state.since)
+    return [ReviewStep(first.step.id, len(first.instantiations))]
 
 
 def _end(session: Session) -> Finish | None:
@@ -131,11 +134,7 @@ def _end(session: Session) -> Finish | None:
         unsolved = failure.kind in (FailureKind.UNPARSABLE_REPLY, FailureKind.DEADLINE_EXCEEDED)
         outcome = Outcome.UNSOLVED if unsolved else Outcome.FAILED
         return Finish(SessionFinished(outcome=outcome, explanation=failure.message, failure=failure))
-    left = remaining(session)
-    out_of = left.exhausted
-    if out_of == "rounds" and not _instantiations(session):
-        out_of = left.model_copy(update={"rounds": 1}).exhausted  # what is already instantiated may still be reviewed
-    if out_of:
+    if out_of := _out_of(session):
         failure = Failure(
             kind=FailureKind.BUDGET_EXHAUSTED,
             message=f"the budget of {out_of} ran out before an answer was found",
@@ -143,6 +142,15 @@ def _end(session: Session) -> Finish | None:
         )
         return Finish(SessionFinished(outcome=Outcome.UNSOLVED, explanation=failure.message, failure=failure))
     return None
+
+
+def _out_of(session: Session) -> str | None:
+    """What ran out and is still needed: telling an answer in hand costs nothing, reviewing a result costs no round."""
+    unfinished = (Phase.PLANNED, Phase.RETRIEVED, Phase.INSTANTIATED)
+    if session.complete and not any(state.phase in unfinished for state in session.steps):
+        return None
+    left = remaining(session)
+    return (left.model_copy(update={"rounds": 1}) if _reviews(session) else left).exhausted
 
 
 def _hopeless_failure(session: Session) -> Failure | None:

@@ -5,6 +5,7 @@ weights write.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from reasonflux.contracts import Phase, Query, Review, Session, Step, Trajectory
 from reasonflux.json_reply import ReplyUnparsable, parse_reply
 
 MAX_NEW_STEPS = 12
+_RESULT = re.compile(r"r([1-9][0-9]{0,5})")
 
 
 def plan_schema(session: Session) -> dict[str, Any]:
@@ -185,6 +187,9 @@ def _trajectory(
 ) -> Trajectory:
     if len(replies) > MAX_NEW_STEPS:
         raise ReplyUnusable(f"steps: {len(replies)} steps are too many; plan at most {MAX_NEW_STEPS} at a time")
+    told = [reply.id for reply in replies if reply.id is not None]
+    if len(set(told)) < len(told):
+        raise ReplyUnusable("steps: two steps have the same id; number them")
     first = next_step_id(session)
     fresh = {reply.id if reply.id is not None else first + n: first + n for n, reply in enumerate(replies)}
     done = {state.step.id for state in session.steps if state.phase is Phase.DONE}
@@ -202,10 +207,10 @@ def _step(reply: _StepReply, step_id: int, fresh: dict[int, int], done: set[int]
     """A step under its own id; what it uses must exist. A step that points at no statement gets them all."""
     uses = []
     for use in reply.uses:
-        kind, number = use[:1], int(use[1:]) if use[1:].isdigit() else 0
-        if kind == "r" and number in fresh:
+        number = _result_number(use)
+        if number in fresh:
             uses.append(f"r{fresh[number]}")
-        elif (kind == "r" and number in done) or use in statements:
+        elif number in done or use in statements:
             uses.append(use)
         else:
             raise ReplyUnusable(f"step {reply.id or step_id} uses {use!r}, which is no statement and no step's result")
@@ -216,10 +221,18 @@ def _step(reply: _StepReply, step_id: int, fresh: dict[int, int], done: set[int]
     return Step(id=step_id, goal=reply.goal, query=query, uses=tuple(dict.fromkeys(uses)))
 
 
+def _result_number(text: str) -> int | None:
+    """3 for `r3`; None for everything else."""
+    found = _RESULT.fullmatch(text)
+    return int(found[1]) if found else None
+
+
 def _answer(answer: str | None, session: Session, step_id: int) -> str | None:
-    if answer is None or not (answer.startswith("r") and answer[1:].isdigit()):
+    answer = (answer or "").strip() or None
+    number = _result_number(answer or "")
+    if number is None:
         return answer
     for state in session.steps:
-        if state.step.id == int(answer[1:]) and state.instantiations and state.phase is not Phase.DROPPED:
+        if state.step.id == number and state.instantiations and state.phase is not Phase.DROPPED:
             return state.instantiations[-1].result
     raise ReplyUnusable(f"the answer {answer} is the result of no step; the step under review is {step_id}")

@@ -6,16 +6,17 @@ the journal and goes on. Work in flight runs at least once; what is committed, a
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from navigator.errors import JournalUnavailable, LeaseLost, SessionNotFound
-from navigator.llm import NavigatorLLM, Unusable
+from navigator.errors import CommitConflict, JournalUnavailable, LeaseLost, SessionNotFound
+from navigator.llm import NavigatorLLM
 from navigator.policy import Action, Finish, Instantiate, Plan, Retrieve, ReviewStep, decide, remaining
 from navigator.ports import Claim, Executor, Journal, TemplateStore
-from navigator.session import advance, fold
+from navigator.session import action_key, advance, fold
 from reasonflux.contracts import (
     ActionFailed,
     ActionKind,
@@ -44,6 +45,9 @@ from reasonflux.errors import ReasonFluxError
 
 log = structlog.get_logger()
 
+GRACE_SECONDS = 0.5
+LONGEST_BACK_OFF_SECONDS = 8.0
+
 
 @dataclass(frozen=True)
 class Runner:
@@ -58,6 +62,7 @@ class Runner:
     executor: Executor
     lease_seconds: float = 15.0
     observe: Callable[[Session, Entry], None] | None = None
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self, claim: Claim) -> Session:
         """Carry the claimed session to its end. Raises LeaseLost when another worker or a cancellation came first."""
@@ -69,7 +74,7 @@ class Runner:
 
     async def _loop(self, claim: Claim, session: Session, entries: list[Entry]) -> Session:
         running: dict[Action, asyncio.Task[Event]] = {}
-        lost = asyncio.create_task(self._until_lost(claim))
+        lost = asyncio.create_task(self._until_lost(claim, session.last_seq))
         try:
             while not session.finished:
                 due = decide(session)
@@ -94,18 +99,34 @@ class Runner:
             await asyncio.gather(lost, *running.values(), return_exceptions=True)
 
     async def _commit(self, claim: Claim, session: Session, entries: list[Entry], events: Sequence[Event]) -> Session:
-        for entry in await self.journal.commit(claim, session.last_seq + 1, events):
+        for entry in await self._append(claim, session, events):
             session = advance(session, entry)
             entries.append(entry)
             if self.observe is not None:
                 self.observe(session, entry)
         return session
 
+    async def _append(self, claim: Claim, session: Session, events: Sequence[Event]) -> tuple[Entry, ...]:
+        """Commit, however long the journal is away: finished work is not thrown away before the lease is lost."""
+        while True:
+            try:
+                return await self.journal.commit(claim, session.last_seq + 1, events)
+            except JournalUnavailable as error:
+                log.warning("commit waits for the journal", session=session.id, reason=str(error))
+                await self.sleep(1.0)
+            except CommitConflict:  # it did take effect when the reply was lost
+                written = await self.journal.read(claim.session_id, after=session.last_seq)
+                if tuple(entry.event for entry in written) != tuple(events):
+                    raise
+                return written
+
     async def _perform(self, claim: Claim, session: Session, entries: Sequence[Entry], action: Action) -> Event:
         """Carry one action out. It always ends in one event, whatever the world does."""
         kind, step_id = _name(action)
         try:
-            async with asyncio.timeout(max(0.0, remaining(session).seconds)):
+            # The engine's own deadline is the session's: it fires first and tells what was spent.
+            async with asyncio.timeout(max(0.0, remaining(session).seconds) + GRACE_SECONDS):
+                await self._back_off(session, kind, step_id)
                 match action:
                     case Plan():
                         trajectory, tokens = await self.llm.plan(session, entries, self._deltas(claim, action))
@@ -122,8 +143,8 @@ class Runner:
                     case Finish():
                         raise AssertionError("finishing is committed by the loop, not performed")
         except ReasonFluxError as error:
-            usage = Usage(navigator=error.tokens) if isinstance(error, Unusable) else Usage()
-            return ActionFailed(action=kind, step_id=step_id, failure=error.failure, usage=usage)
+            spent = Usage(navigator=error.tokens)
+            return ActionFailed(action=kind, step_id=step_id, failure=error.failure, usage=spent)
         except TimeoutError:
             failure = Failure(
                 kind=FailureKind.DEADLINE_EXCEEDED,
@@ -135,6 +156,11 @@ class Runner:
             log.exception("action crashed", session=session.id, action=kind.value, step=step_id)
             failure = Failure(kind=FailureKind.INTERNAL, message=f"{type(error).__name__} during {kind.value}")
             return ActionFailed(action=kind, step_id=step_id, failure=failure)
+
+    async def _back_off(self, session: Session, kind: ActionKind, step_id: int | None) -> None:
+        """Before another try of what has failed: a service that restarts must be given the time for it."""
+        if tries := session.failures.get(action_key(kind, step_id), 0):
+            await self.sleep(min(LONGEST_BACK_OFF_SECONDS, 2.0**tries) * random.uniform(0.5, 1.0))
 
     async def _retrieve(self, session: Session, action: Retrieve) -> StepRetrieved:
         step = session.step(action.step_id).step
@@ -171,11 +197,11 @@ class Runner:
         delta = Delta(action=kind, step_id=step_id, attempt=attempt, epoch=claim.epoch, text=text, restarted=restarted)
         await self.journal.publish(claim.session_id, delta)
 
-    async def _until_lost(self, claim: Claim) -> None:
+    async def _until_lost(self, claim: Claim, after: int) -> None:
         """Keep the lease; return when the session is no longer ours: taken over, cancelled or deleted."""
         watchers = [
             asyncio.create_task(self._keep_lease(claim)),
-            asyncio.create_task(self._until_ended(claim.session_id)),
+            asyncio.create_task(self._until_ended(claim.session_id, after)),
         ]
         try:
             await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
@@ -194,11 +220,11 @@ class Runner:
             except LeaseLost:
                 return
 
-    async def _until_ended(self, session_id: str) -> None:
+    async def _until_ended(self, session_id: str, after: int) -> None:
         """A cancellation is in the journal long before the next renewal."""
         while True:
             try:
-                async with contextlib.aclosing(self.journal.follow(session_id)) as entries:
+                async with contextlib.aclosing(self.journal.follow(session_id, after)) as entries:
                     async for _ in entries:
                         pass
                 return

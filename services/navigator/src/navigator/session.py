@@ -76,7 +76,7 @@ def _begin(session_id: str, entry: Entry) -> Session:
 
 
 def _planned(session: Session, event: PlanMade) -> Change:
-    fresh = tuple(StepState(step=step) for step in event.trajectory.steps)
+    fresh = tuple(StepState(step=step, since=session.last_seq + 1) for step in event.trajectory.steps)
     return {
         "abstraction": session.abstraction or event.trajectory.abstraction,
         "steps": session.steps + fresh,
@@ -123,7 +123,7 @@ def _revised(session: Session, steps: tuple[StepState, ...], review: Review) -> 
     """The remainder takes the place of every step that is not done."""
     assert review.remainder is not None
     kept = tuple(s if s.phase is Phase.DONE else s.model_copy(update={"phase": Phase.DROPPED}) for s in steps)
-    fresh = tuple(StepState(step=step) for step in review.remainder.steps)
+    fresh = tuple(StepState(step=step, since=session.last_seq + 1) for step in review.remainder.steps)
     return {
         "steps": kept + fresh,
         "complete": review.remainder.complete,
@@ -174,7 +174,7 @@ def _with_step(session: Session, step_id: int, **changes: Any) -> Change:
     state = _step(session, step_id)
     if state.phase is Phase.DROPPED:
         changes["phase"] = Phase.DROPPED
-    changed = state.model_copy(update=changes)
+    changed = state.model_copy(update={**changes, "since": session.last_seq + 1})
     return {"steps": tuple(changed if s is state else s for s in session.steps)}
 
 

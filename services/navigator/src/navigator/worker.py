@@ -59,8 +59,9 @@ class Worker:
         try:
             return await asyncio.shield(asked)
         except asyncio.CancelledError:
-            if (claim := await asked) is not None:
-                await journal.release(claim)
+            with contextlib.suppress(JournalUnavailable):
+                if (claim := await asked) is not None:
+                    await journal.release(claim)
             raise
 
     async def _carry_on(self, claim: Claim) -> None:

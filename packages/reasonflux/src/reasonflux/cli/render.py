@@ -103,7 +103,7 @@ def harmless(value: Any) -> Any:
         case str():
             return value.translate(_CONTROLS)
         case dict():
-            return {key: harmless(part) for key, part in value.items()}
+            return {harmless(key): harmless(part) for key, part in value.items()}
         case list() | tuple():
             return tuple(harmless(part) for part in value)
     return value

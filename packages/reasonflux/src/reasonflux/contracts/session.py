@@ -28,6 +28,7 @@ class Phase(StrEnum):
 class StepState(Contract):
     step: Step
     phase: Phase = Phase.PLANNED
+    since: int = Field(default=1, description="the entry that brought it there")
     retrieval: Retrieval | None = None
     instantiations: tuple[Instantiation, ...] = ()
     reviews: tuple[Review, ...] = ()

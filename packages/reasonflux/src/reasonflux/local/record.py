@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from reasonflux.local.errors import AlreadyRunning
+from reasonflux.local.errors import AlreadyRunning, NoDiskSpace
 from reasonflux.local.identity import group_alive
 
 
@@ -68,8 +68,15 @@ def forget(run_dir: Path) -> None:
 @contextlib.contextmanager
 def starting(run_dir: Path) -> Iterator[None]:
     """Hold the folder while a stack starts or stops in it. Raises AlreadyRunning when somebody else does."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / "lock").open("w") as lock:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = (run_dir / "lock").open("w")
+    except OSError as error:
+        raise NoDiskSpace(
+            f"{run_dir} cannot be written: {error.strerror}",
+            hint="free some space there, or set REASONFLUX_HOME to another folder",
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

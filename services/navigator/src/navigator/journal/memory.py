@@ -18,7 +18,7 @@ from navigator.errors import (
     SessionNotFound,
 )
 from navigator.journal.following import LOOK_AGAIN, Mailbox, View, follow
-from navigator.journal.records import MAX_CLAIMS, cancelled, ends_session, given_up
+from navigator.journal.records import MAX_CLAIMS, cancelled, ends_session, given_up, makes_progress
 from navigator.ports import Claim
 from reasonflux.contracts import Delta, Entry, Event, SessionStarted
 
@@ -191,7 +191,8 @@ class MemoryJournal:
         seq = len(record.entries) + 1
         entries = tuple(Entry(seq=n, at=at, event=event) for n, event in enumerate(events, seq))
         record.entries.extend(entries)
-        record.claims = 0
+        if makes_progress(events):
+            record.claims = 0
         if ends_session(events):
             record.finished = True
             self._runnable.pop(session_id, None)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from reasonflux.contracts import Event, Failure, FailureKind, Outcome, SessionFinished
+from reasonflux.contracts import Event, Failure, FailureKind, Outcome, SessionFinished, StepRestarted
 
 MAX_CLAIMS = 20
-"""Claims in a row without a commit before a session is given up: it takes its workers down."""
+"""Claims in a row without progress before a session is given up: it takes its workers down."""
 
 
 def cancelled() -> SessionFinished:
@@ -29,3 +29,8 @@ def ends_session(events: Sequence[Event]) -> bool:
     if any(isinstance(event, SessionFinished) for event in events[:-1]):
         raise ValueError("session.finished must be the last event of a session")
     return isinstance(events[-1], SessionFinished)
+
+
+def makes_progress(events: Sequence[Event]) -> bool:
+    """Whether anything but the takeover itself was committed."""
+    return any(not isinstance(event, StepRestarted) for event in events)

@@ -29,7 +29,7 @@ from navigator.errors import (
 )
 from navigator.journal.following import LOOK_AGAIN, Mailbox, View, follow
 from navigator.journal.listener import Listener
-from navigator.journal.records import MAX_CLAIMS, cancelled, ends_session, given_up
+from navigator.journal.records import MAX_CLAIMS, cancelled, ends_session, given_up, makes_progress
 from navigator.ports import Claim
 from reasonflux.contracts import EVENT, Delta, Entry, Event, SessionStarted
 
@@ -112,8 +112,9 @@ class RedisJournal:
     async def commit(self, claim: Claim, expected_next: int, events: Sequence[Event]) -> tuple[Entry, ...]:
         finished = int(ends_session(events))
         payloads = [EVENT.dump_json(event).decode() for event in events]
-        args: tuple[str | int, ...] = (claim.session_id, claim.epoch, expected_next, finished, _token(), *payloads)
-        status, *rest = await self._run("commit", *args)
+        progress = int(makes_progress(events))
+        call: tuple[str | int, ...] = (claim.session_id, claim.epoch, expected_next, finished, _token(), progress)
+        status, *rest = await self._run("commit", *call, *payloads)
         if status == "lost":
             raise _lost(claim)
         if status == "taken":

@@ -9,5 +9,5 @@ if held[1] == 'finished' then
   return {held[3] == token and 'ok' or 'finished'}
 end
 redis.call('HINCRBY', session, 'epoch', 1)
-append(id, held[2], {cancelled}, true, token)
+append(id, held[2], {cancelled}, true, token, true)
 return {'ok'}

@@ -13,5 +13,5 @@ while true do
     redis.call('ZADD', runnable, time + lease, id)
     return {id, redis.call('HINCRBY', session, 'epoch', 1), claims}
   end
-  append(id, redis.call('HGET', session, 'next'), {given_up}, true, token)
+  append(id, redis.call('HGET', session, 'next'), {given_up}, true, token, true)
 end

@@ -1,4 +1,4 @@
-local id, epoch, expected, finished, token = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local id, epoch, expected, finished, token, progress = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 
 local held = redis.call('HMGET', root .. 'session:' .. id, 'state', 'epoch', 'next', 'token', 'at')
 if held[4] == token then
@@ -12,4 +12,4 @@ if held[2] ~= epoch then return {'lost'} end
 if held[3] ~= expected then
   return {'taken', held[3]}
 end
-return {'ok', append(id, expected, {unpack(ARGV, 7)}, finished == '1', token)}
+return {'ok', append(id, expected, {unpack(ARGV, 8)}, finished == '1', token, progress == '1')}

@@ -13,7 +13,7 @@ if before[1] then
 end
 
 redis.call('HSET', session, 'state', 'running', 'epoch', 0, 'owner', '', 'sessions', sessions, 'idem', idem)
-append(id, 1, {first}, false, token)
+append(id, 1, {first}, false, token, true)
 redis.call('ZADD', root .. sessions, redis.call('INCR', root .. 'created'), id)
 if idem ~= '' then
   redis.call('HSET', root .. idem, 'session', id, 'fingerprint', fingerprint)

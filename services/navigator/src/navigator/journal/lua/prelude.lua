@@ -20,13 +20,17 @@ end
 
 -- Appends payloads from `seq` on and tells the followers. `token` names the call: a client that lost the reply sends
 -- the same call again and is told what it did, instead of doing it twice. Returns the entries' time.
-local function append(id, seq, payloads, finished, token)
+-- Only progress clears the count of claims: a session that kills every worker restarts its steps each time.
+local function append(id, seq, payloads, finished, token, progress)
   local session = root .. 'session:' .. id
   local at = string.format('%.0f', now())
   for n, payload in ipairs(payloads) do
     redis.call('XADD', root .. 'events:' .. id, string.format('%d-0', seq + n - 1), 'at', at, 'event', payload)
   end
-  redis.call('HSET', session, 'next', seq + #payloads, 'claims', 0, 'token', token, 'at', at)
+  redis.call('HSET', session, 'next', seq + #payloads, 'token', token, 'at', at)
+  if progress then
+    redis.call('HSET', session, 'claims', 0)
+  end
   if finished then
     redis.call('HSET', session, 'state', 'finished')
     redis.call('ZREM', runnable, id)
