@@ -259,7 +259,7 @@ async def test_the_request_carries_schema_seed_usage_option_and_key() -> None:
     assert log[0].headers["authorization"] == "Bearer secret"
     assert body["response_format"] == {
         "type": "json_schema",
-        "json_schema": {"name": "review", "schema": SCHEMA, "strict": True},
+        "json_schema": {"name": "review", "schema": SCHEMA, "strict": False},
     }
     assert (body["seed"], body["temperature"], body["max_tokens"], body["stream"]) == (3, 0.7, 9, True)
     assert body["stream_options"] == {"include_usage": True}

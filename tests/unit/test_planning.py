@@ -95,6 +95,23 @@ def test_an_answer_by_reference_becomes_the_result() -> None:
     assert review.answer == "5/3"
 
 
+@pytest.mark.parametrize("odd", ["s²", "r²", "r0", "r" + "9" * 5_000, "x1", ""])
+def test_a_reference_to_nothing_is_refused_in_words(odd: str) -> None:
+    with pytest.raises(ReplyUnusable):
+        parse_plan(plan_reply(step_reply(1, odd)), session_of(started()))
+
+
+def test_two_steps_with_one_id_are_refused() -> None:
+    with pytest.raises(ReplyUnusable, match="same id"):
+        parse_plan(plan_reply(step_reply(1, "s1"), step_reply(1, "s2")), session_of(started()))
+
+
+@pytest.mark.parametrize(("answer", "read"), [("r²", "r²"), (" r1 ", "7"), ("", None), ("  ", None)])
+def test_an_answer_is_read_as_it_is_meant(answer: str, read: str | None) -> None:
+    reply = json.dumps({"reason": "done", "verdict": "finish", "answer": answer})
+    assert parse_review(reply, reviewable(), 1).answer == read
+
+
 def test_an_answer_in_words_is_kept() -> None:
     review = parse_review('{"reason": "done", "verdict": "finish", "answer": "7 apples"}', reviewable(), 1)
     assert review.answer == "7 apples"

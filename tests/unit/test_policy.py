@@ -2,7 +2,7 @@
 
 from journals import instantiated, planned, retrieved, reviewed, session_of, started, step
 
-from navigator.policy import Finish, Instantiate, Plan, Retrieve, ReviewStep, decide
+from navigator.policy import MAX_TRIES, Finish, Instantiate, Plan, Retrieve, ReviewStep, decide
 from reasonflux.contracts import (
     ActionFailed,
     ActionKind,
@@ -157,10 +157,28 @@ def failed(kind: FailureKind, *, retryable: bool) -> ActionFailed:
     return ActionFailed(action=ActionKind.PLAN, failure=Failure(kind=kind, message="no", retryable=retryable))
 
 
-def test_an_engine_that_is_down_is_tried_three_times() -> None:
-    down = failed(FailureKind.ENGINE_UNAVAILABLE, retryable=True)
-    assert decide(session_of(started(), down, down)) == (Plan(),)
-    assert end(session_of(started(), down, down, down)).event.outcome is Outcome.FAILED
+def test_an_engine_that_is_down_is_tried_so_often_and_no_more() -> None:
+    down = [failed(FailureKind.ENGINE_UNAVAILABLE, retryable=True)] * MAX_TRIES
+    assert decide(session_of(started(), *down[1:])) == (Plan(),)
+    assert end(session_of(started(), *down)).event.outcome is Outcome.FAILED
+
+
+def test_no_more_steps_run_at_once_than_rounds_are_left() -> None:
+    options = Options(budget=Budget(rounds=2), retrieve=False)
+    session = session_of(started(options), planned(*(step(n, "s1") for n in range(1, 13))))
+    assert decide(session) == (Instantiate(1, 1), Instantiate(2, 1))
+
+
+def test_an_answer_in_hand_outlives_the_budget() -> None:
+    for spent in (Budget(tokens=20), Budget(seconds=0.5), Budget(rounds=1)):
+        events = [started(Options(budget=spent)), planned(CHAIN[0]), retrieved(1), instantiated(1)]
+        session = session_of(*events, reviewed(1, Verdict.CONTINUE))
+        assert end(session).event.outcome is Outcome.SOLVED
+
+
+def test_reviews_come_in_the_order_of_the_results() -> None:
+    session = session_of(started(), planned(*BRANCHES), *map(retrieved, (1, 2, 3)), instantiated(2), instantiated(1))
+    assert decide(session) == (ReviewStep(2, 1),)
 
 
 def test_a_reply_that_cannot_be_used_ends_unsolved() -> None:
