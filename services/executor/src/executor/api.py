@@ -6,27 +6,21 @@ from contextlib import suppress
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import Field
 
 from executor.instantiate import Instantiator
-from reasonflux.contracts import Calculation, Contract, InstantiateEvent, InstantiateRequest, Instantiation
+from reasonflux.contracts import (
+    CalculateRequest,
+    CalculateResponse,
+    InstantiateEvent,
+    InstantiateRequest,
+    Instantiation,
+)
 from reasonflux.errors import ReasonFluxError, ServiceUnavailable
 from reasonflux.service import sse
 
 router = APIRouter(prefix="/v1")
 
 EVENT_STREAM = "text/event-stream"
-
-
-class CalculateRequest(Contract):
-    """Calculator statements (`expression` or `name = expression`), and names with their values as expressions."""
-
-    statements: tuple[str, ...] = Field(max_length=200)
-    names: dict[str, str] = Field(default_factory=dict, max_length=200)
-
-
-class CalculateResponse(Contract):
-    calculations: tuple[Calculation, ...] = Field(description="in order, up to the first error")
 
 
 def instantiator(request: Request) -> Instantiator:
