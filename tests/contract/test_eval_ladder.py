@@ -119,8 +119,8 @@ async def test_the_command_leaves_a_result_file_with_reports_and_can_be_repeated
         kept = path.read_bytes()
         assert await cli.run_ladder(LadderRun(), None, path, url, 2) == 0
     assert path.read_bytes() == kept
-    assert "## By depth" in path.with_suffix(".report.md").read_text()
-    assert Report.model_validate_json(path.with_suffix(".report.json").read_text()).run.spec == SPEC
+    assert "## By depth" in path.with_suffix(".md").read_text()
+    assert Report.model_validate_json(path.with_suffix(".json").read_text()).run.spec == SPEC
 
 
 async def test_the_switches_of_a_run_reach_the_session(tmp_path: Path) -> None:

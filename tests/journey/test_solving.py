@@ -114,7 +114,7 @@ def test_the_command_line_solves_and_shows_the_trace(embedded: Embedded) -> None
     assert solved.returncode == 0, solved.stdout + solved.stderr
     assert "820" in solved.stdout
     assert "Sum of an Arithmetic Series" in solved.stdout
-    session_id = re.search(r"reasonflux trace (\S+)", solved.stdout)
+    session_id = re.search(r"session (\w+)", solved.stdout)
     assert session_id is not None, solved.stdout
     traced = embedded.run("trace", session_id[1])
     assert traced.returncode == 0, traced.stderr

@@ -5,7 +5,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from journals import START, RandomWorld, started
 
@@ -67,6 +67,7 @@ def play(options: Options, seed: int, failures: float = 0.1) -> tuple[Session, l
 
 @settings(max_examples=300, deadline=None)
 @given(OPTIONS, st.integers(0, 10**9), st.sampled_from((0.0, 0.1, 0.5)))
+@example(Options(budget=Budget(rounds=2, tokens=79, seconds=2.0), review=False, retrieve=False), 597_028, 0.0)
 def test_every_sequence_of_outcomes_terminates_within_the_budget(options: Options, seed: int, failures: float) -> None:
     session, _, history = play(options, seed, failures)
     assert session.finished

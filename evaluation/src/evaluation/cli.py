@@ -37,7 +37,9 @@ def ladder(
     split: SplitOption = Split.HELDOUT,
     limit: Annotated[int, typer.Option(min=0, help="how many problems, balanced over the depths")] = 100,
     depth: DepthOption = "1,2,3",
-    json: Annotated[Path | None, typer.Option(help="result file; reports are written beside it")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="the report; Markdown (.md) and the result file (.jsonl) are written beside it")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="go on with this result file, with its own options")] = None,
     seed: SeedOption = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="problems solved at the same time")] = 8,
@@ -56,7 +58,8 @@ def ladder(
         split=split, depths=_depths(depth), limit=limit, families=_names(families), outside=outside, seed=seed,
         effort=effort, horizon=horizon, review=review, templates=templates,
     )  # fmt: skip
-    wait_for(run_ladder(spec, json, resume, url or navigator_url(), concurrency))
+    path = json and json.with_suffix(".jsonl")
+    wait_for(run_ladder(spec, path, resume, url or navigator_url(), concurrency))
 
 
 async def run_ladder(spec: LadderRun, path: Path | None, resume: Path | None, url: str | None, concurrency: int) -> int:

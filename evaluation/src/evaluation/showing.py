@@ -53,7 +53,7 @@ def standing(attempts: Sequence[Attempt]) -> str:
 def store(journal: Path) -> tuple[Path, Path]:
     """Write the report of a result file beside it, as JSON and as Markdown; returns where."""
     found = report.report(*read(journal))
-    as_json, as_markdown = journal.with_suffix(".report.json"), journal.with_suffix(".report.md")
+    as_json, as_markdown = journal.with_suffix(".json"), journal.with_suffix(".md")
     as_json.write_text(found.model_dump_json(indent=2) + "\n")
     as_markdown.write_text(report.markdown(found))
     return as_json, as_markdown

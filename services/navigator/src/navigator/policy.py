@@ -99,14 +99,16 @@ def _wants_template(session: Session, state: StepState) -> bool:
 
 
 def _instantiations(session: Session) -> list[Action]:
-    """As many as rounds are left."""
-    done = {state.step.id for state in session.steps if state.phase is Phase.DONE}
+    """As many as rounds are left; those that were ready first come first, so what is under way stays due."""
+    done = {state.step.id: state.since for state in session.steps if state.phase is Phase.DONE}
     ready = [
-        Instantiate(state.step.id, len(state.instantiations) + 1)
+        state
         for state in session.steps
-        if _awaits_executor(session, state) and done.issuperset(state.step.depends_on)
+        if _awaits_executor(session, state) and done.keys() >= set(state.step.depends_on)
     ]
-    return list(ready[: remaining(session).rounds])
+    ready.sort(key=lambda state: max(state.since, *(done[step_id] for step_id in state.step.depends_on), 0))
+    chosen = ready[: remaining(session).rounds]
+    return [Instantiate(state.step.id, len(state.instantiations) + 1) for state in chosen]
 
 
 def _awaits_executor(session: Session, state: StepState) -> bool:
