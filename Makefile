@@ -19,7 +19,7 @@ install:  ## set everything up in .venv (a second run takes no time)
 	@scripts/install.sh
 
 demo: install  ## start the stack, solve problems with a live trace, stop it again; PROBLEM="…" solves that one
-	@if [ -n "$${PROBLEM:-}" ]; then $(REASONFLUX) demo -- "$$PROBLEM"; else $(REASONFLUX) demo; fi
+	@if [ -n "$${PROBLEM:-}" ]; then $(REASONFLUX) demo -- "$$PROBLEM" || [ $$? -eq 3 ]; else $(REASONFLUX) demo; fi
 
 up: install  ## start the stack and leave it running
 	@$(REASONFLUX) up
