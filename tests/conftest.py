@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -112,11 +112,6 @@ def redis_prefix(redis_url: str) -> Iterator[str]:
         with redis.Redis.from_url(redis_url) as client:
             for key in client.scan_iter(f"{prefix}:*"):
                 client.delete(key)
-
-
-@pytest.fixture
-def fresh_id() -> Callable[[], str]:
-    return lambda: uuid4().hex
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ class LadderRun(Contract):
         return asked + [Task.of_outside(text) for text in islice(strangers, self.outside)]
 
     def request(self) -> CreateSession:
-        """The switches as the navigator takes them; its problem is a placeholder."""
+        """The switches as the navigator takes them; each task puts its own problem in."""
         return CreateSession(
             problem="-", effort=self.effort, horizon=self.horizon, review=self.review, retrieve=self.templates
         )
