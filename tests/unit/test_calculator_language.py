@@ -181,6 +181,81 @@ def test_a_name_that_cannot_be_bound_is_an_error_whatever_its_value(name: str) -
     assert not is_name(name)
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("count(x + y == 7, x, 1, 6, y, 1, 6)", "6"),
+        ("count(x*y == 12, x, 1, 12, y, x, 12)", "3"),
+        ("sum(i*j, i, 1, 3, j, i + 1, 3)", "11"),
+        ("prod(2, i, 1, 3, j, 1, 2)", "64"),
+        ("sum(k, k, 5, 1)", "0"),
+        ("forall(k**2 >= k, k, -3, 3) and not forall(k > 0, k, 0, 3)", "True"),
+        ("exists(k**2 == 49, k, 1, 10) and not exists(k**2 == 50, k, 1, 10)", "True"),
+        ("min_over(x**2 - 6*x, x, 0, 10)", "-9"),
+        ("max_over(x*y, x, 0, 10, y, 0, 10 - x)", "25"),
+        ("first_where(k**2 > 50, k, 1, 100)", "8"),
+        ("last_where(k**2 < 50, k, 1, 100)", "7"),
+        ("when(2 > 1, 5, 1/0)", "5"),
+        ("when(2 < 1, 1/0, 6)", "6"),
+        ("iterate(2*x + 1, x, 1, 5)", "63"),
+        ("iterate(b, a, 0, a + b, b, 1, 10)", "55"),
+        ("iterate(x + 1, x, 7, 0)", "7"),
+        ("valuation(48, 2)", "4"),
+        ("is_square(49) and not is_square(50) and not is_square(-4)", "True"),
+        ("isqrt(99) + digit_count(-1000)", "13"),
+        ("near(0.3333333334, 1/3) and not near(0.333, 1/3) and near(0.333, 1/3, 0.01)", "True"),
+        ("count(is_prime(k), k, 1, 10000)", "1229"),
+    ],
+)
+def test_bounded_enumeration_chooses_and_counts(expression: str, expected: str) -> None:
+    assert value(expression) == expected
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "near(solve(x**2 - 2, x, 0, 2), sqrt(2))",
+        "solve(x**2 - 4, x, 0, 10) == 2",
+        "solve(3*x - 1, x, 0, 1) == 1/3",
+        "near(solve(cos(x) - x, x, 0, 1), 0.7390851332151606)",
+        "near(integral(sin(x), x, 0, pi), 2)",
+        "near(integral(1/sqrt(x), x, 0, 1), 2)",
+        "near(integral(a*x**2, x, 0, 3), 9*a)",
+        "near(integral(when(x < 1, x, 1), x, 0, 1), 1/2)",
+        "near(derivative(ln(x), x, 2), 1/2)",
+        "near(derivative(x**a, x, 1), a)",
+    ],
+)
+def test_roots_integrals_and_derivatives_are_near_the_truth(claim: str) -> None:
+    assert value(claim, {"a": "5/2"}) == "True"
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("first_where(k > 5, k, 1, 3)", "no k from 1 to 3"),
+        ("min_over(k, k, 5, 1)", "no terms"),
+        ("max_over(k > 1, k, 1, 3)", "condition"),
+        ("when(1, 2, 3)", "conditions"),
+        ("count(k, k, 1, 3)", "conditions"),
+        ("sum(k, k, 1)", "write sum("),
+        ("sum(k, k, 1, 3, j, 1)", "write sum("),
+        ("sum(k, 2, 1, 3)", "variable's name"),
+        ("iterate(x, x, 1, -1)", "from 0 to"),
+        ("count(True, x, 1, 10000, y, 1, 10000)", "too many steps"),
+        ("solve(x**2 + 1, x, 0, 1)", "same sign"),
+        ("solve(x, x, 1, 0)", "low < high"),
+        ("integral(1/x, x, 0, 1)", "converge"),
+        ("derivative(sqrt(x), x, 0)", "real number"),
+        ("integral(gcd(x, 2), x, 0, 1)", "cannot be used inside"),
+        ("solve(x > 1, x, 0, 2)", "real numbers"),
+        ("valuation(0, 2)", "other than 0"),
+    ],
+)
+def test_what_cannot_be_enumerated_or_solved_says_why(expression: str, words: str) -> None:
+    assert words in refusal(expression)
+
+
 def test_every_function_refuses_no_arguments_with_its_usage() -> None:
     for name in FUNCTION_NAMES:
         assert f"write {name}(" in refusal(f"{name}()")

@@ -53,6 +53,9 @@ def _warm_up() -> None:
         "sin(pi/5) + acos(1/2) + exp(2)",
         "floor(root(10, 3)*pi)",
         "totient(1009*1013)",
+        "is_prime(10**15 + 37)",
+        "near(solve(x**2 - 2, x, 0, 2), sqrt(2))",
+        "integral(sin(x), x, 0, pi) + derivative(ln(x), x, 2)",
     ]
     for statement in statements:
         for _ in calculations([statement], {}):

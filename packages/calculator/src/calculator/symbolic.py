@@ -273,3 +273,7 @@ def constant(name: str) -> Expr:
 def factors(n: int) -> dict[int, int]:
     """Prime → multiplicity."""
     return {int(prime): int(times) for prime, times in sympy.factorint(n).items()}
+
+
+def is_prime(n: int) -> bool:
+    return bool(sympy.isprime(n))
