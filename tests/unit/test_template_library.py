@@ -19,6 +19,7 @@ RECTANGLE = {
     "tags": ["area", "rectangle"],
     "description": "The area of a rectangle from its two sides.",
     "scope": ["Both sides are known and the area is asked for"],
+    "pitfalls": ["The sides are in different units"],
     "variables": {"width": "one side", "height": "the other side"},
     "steps": [{"instruction": "Multiply the sides.", "formula": "area = width*height"}],
     "example": {

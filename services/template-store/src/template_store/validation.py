@@ -24,15 +24,24 @@ class Finding(Contract):
 def validate(template: ThoughtTemplate, calculate: Calculate) -> list[Finding]:
     """Works the example: bindings, formulas, the stated answer, and the check that reaches it another way."""
     bindings = template.example.bindings
-    found = list(_unreadable_bindings(template, calculate))
+    found = list(_missing(template)) or list(_unreadable_bindings(template, calculate))
     if not found:
         found += _formulas(template, calculate)
         found += _check(template, {**bindings, "answer": template.example.answer}, calculate)
     found += _names(template)
+    found += _restated(template)
+    if not template.pitfalls:
+        found.append(("pitfalls", "say at least once when the template misleads"))
     return [Finding(template_id=template.id, where=where, message=message) for where, message in found]
 
 
 _Found = tuple[str, str]
+
+
+def _missing(template: ThoughtTemplate) -> Iterator[_Found]:
+    for field in ("answer", "check"):
+        if not getattr(template.example, field).strip():
+            yield f"example.{field}", "is empty: without an answer and a check nothing can be verified"
 
 
 def _unreadable_bindings(template: ThoughtTemplate, calculate: Calculate) -> Iterator[_Found]:
@@ -86,21 +95,65 @@ def _names(template: ThoughtTemplate) -> Iterator[_Found]:
     if template.formulas:
         for name in sorted(set(template.variables) - read):
             yield f"variables.{name}", "no formula uses it"
-    if "answer" not in _split(template.example.check)[1]:
+    if template.example.check and "answer" not in _split(template.example.check)[1]:
         yield "example.check", f"{template.example.check!r} does not mention the answer"
 
 
-def _split(statement: str) -> tuple[str | None, set[str]]:
-    """The name that a statement assigns, and the names that it reads; nothing of what the calculator cannot parse."""
+def _restated(template: ThoughtTemplate) -> Iterator[_Found]:
+    """A check that is the formulas written once more agrees with them even where they are wrong."""
+    check = _tree(template.example.check)
+    computed: dict[str, ast.expr] = {}
+    last: ast.expr | None = None
+    for formula in template.formulas:
+        statement = _statement(formula)
+        if statement is None:
+            return
+        last = _Inlined(computed).visit(statement.value)
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name) and last is not None:
+            computed[statement.targets[0].id] = last
+    match check:
+        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
+            sides = {ast.dump(left), ast.dump(right)}
+        case ast.Call(func=ast.Name(id="near"), args=[left, right, *_]):
+            sides = {ast.dump(left), ast.dump(right)}
+        case _:
+            return
+    if last is not None and sides == {ast.dump(ast.Name("answer", ast.Load())), ast.dump(last)}:
+        yield "example.check", "repeats the formulas; reach the answer by another way"
+
+
+class _Inlined(ast.NodeTransformer):
+    """Names of earlier results become the expressions that they stand for."""
+
+    def __init__(self, computed: dict[str, ast.expr]) -> None:
+        self._computed = computed
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self._computed.get(node.id, node)
+
+
+def _statement(text: str) -> ast.Assign | ast.Expr | None:
+    """The one statement of a text in the calculator's language, for looking at; None where it cannot be read."""
     try:
-        body = ast.parse(statement.strip().replace("^", "**")).body
+        body = ast.parse(text.strip().replace("^", "**")).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return body[0] if len(body) == 1 and isinstance(body[0], ast.Assign | ast.Expr) else None
+
+
+def _tree(text: str) -> ast.expr | None:
+    statement = _statement(text)
+    return statement.value if isinstance(statement, ast.Expr) else None
+
+
+def _split(text: str) -> tuple[str | None, set[str]]:
+    """The name that a statement assigns, and the names that it reads; nothing of what cannot be read."""
+    statement = _statement(text)
+    if statement is None:
         return None, set()
-    names = (node for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name))
-    read = {name.id for name in names if isinstance(name.ctx, ast.Load)}
-    first = body[0] if body else None
-    if isinstance(first, ast.Assign) and isinstance(first.targets[0], ast.Name):
-        return first.targets[0].id, read
+    read = {node.id for node in ast.walk(statement.value) if isinstance(node, ast.Name)}
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+        return statement.targets[0].id, read
     return None, read
 
 
