@@ -219,6 +219,9 @@ def test_bounded_enumeration_chooses_and_counts(expression: str, expected: str) 
         "solve(3*x - 1, x, 0, 1) == 1/3",
         "near(solve(cos(x) - x, x, 0, 1), 0.7390851332151606)",
         "near(integral(sin(x), x, 0, pi), 2)",
+        "near(atan(1/2) + atan(1/3), pi/4)",
+        "near(sin(pi/7)*sin(2*pi/7)*sin(3*pi/7), sqrt(7)/8)",
+        "near(solve(sin(x*pi/180) - sin(37*pi/180), x, 0, 90), 37)",
         "near(integral(1/sqrt(x), x, 0, 1), 2)",
         "near(integral(a*x**2, x, 0, 3), 9*a)",
         "near(integral(when(x < 1, x, 1), x, 0, 1), 1/2)",
@@ -250,6 +253,7 @@ def test_roots_integrals_and_derivatives_are_near_the_truth(claim: str) -> None:
         ("integral(gcd(x, 2), x, 0, 1)", "cannot be used inside"),
         ("solve(x > 1, x, 0, 2)", "real numbers"),
         ("valuation(0, 2)", "other than 0"),
+        ("near(1 < 2, 1)", "condition"),
     ],
 )
 def test_what_cannot_be_enumerated_or_solved_says_why(expression: str, words: str) -> None:

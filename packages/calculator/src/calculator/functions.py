@@ -82,10 +82,18 @@ def _mod(work: Work, a: Value, b: Value) -> Value:
 
 
 def _near(work: Work, a: Value, b: Value, tolerance: Value = Fraction(1, 10**9)) -> bool:
-    """Whether |a - b| is at most tolerance·max(1, |b|): for what is only known approximately."""
-    apart = _absolute(work, numbers.subtract(a, b, work))
-    allowed = numbers.multiply(tolerance, _greatest(work, 1, _absolute(work, b)), work)
-    return numbers.compare(apart, allowed, work) <= 0
+    """Whether |a - b| is at most tolerance·max(1, |b|): for what is only known approximately, to some 30 digits."""
+    x, y, allowed = (_approximate(work, value) for value in (a, b, tolerance))
+    return abs(x - y) <= allowed * max(Fraction(1), abs(y))
+
+
+def _approximate(work: Work, value: Value) -> Fraction:
+    """Irrational values are not compared exactly here: that can be slow, or cannot be decided at all."""
+    if is_rational(value):
+        return Fraction(value)
+    work.spend(SYMBOLIC_STEP)
+    near: Fraction = symbolic().approximation(value)
+    return near
 
 
 def _numerator(work: Work, x: Value) -> Value:

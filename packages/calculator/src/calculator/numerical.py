@@ -69,11 +69,11 @@ def derivative(scope: "Interpreter", body: ast.expr, variable: str, at: Value) -
 
 def _exact_root(scope: "Interpreter", body: ast.expr, variable: str, root: Value) -> Value:
     simple = Fraction(root).limit_denominator(1_000)
-    if abs(simple - root) < Fraction(1, 10 ** (DIGITS - 2)):
-        scope.known[variable] = numbers.checked(simple)
-        if numbers.sign(scope.value(body), scope.work) == 0:
-            return numbers.checked(simple)
-    return root
+    if abs(simple - root) >= Fraction(1, 10 ** (DIGITS - 2)):
+        return root
+    scope.known[variable] = numbers.checked(simple)
+    value = scope.value(body)
+    return numbers.checked(simple) if numbers.is_rational(value) and value == 0 else root
 
 
 def _rational(x: Real) -> Value:

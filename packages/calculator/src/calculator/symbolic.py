@@ -277,3 +277,11 @@ def factors(n: int) -> dict[int, int]:
 
 def is_prime(n: int) -> bool:
     return bool(sympy.isprime(n))
+
+
+def approximation(a: Any) -> Fraction:
+    """A rational number near the value, to 30 digits or so."""
+    digits = lift(a).evalf(40, maxn=400)
+    if not digits.is_Float or not abs(_float(digits)) < math.inf:
+        raise NotCalculable("the value cannot be approximated", "simplify the expression by hand first")
+    return Fraction(int(sympy.Integer(sympy.floor(digits * sympy.Integer(10) ** 35))), 10**35)
