@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import redis
+from cutting_proxy import CuttingProxy
 
 from navigator.errors import JournalUnavailable
 from navigator.journal import RedisJournal
@@ -29,42 +30,6 @@ async def journal(own_redis) -> AsyncIterator[RedisJournal]:
     journal = RedisJournal(own_redis.url, safety_read=0.5)
     yield journal
     await journal.close()
-
-
-class CuttingProxy:
-    """A TCP hop to Redis that can cut a connection between a request's arrival and its reply."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._server: asyncio.Server | None = None
-        self.cut_next_reply = False
-        self.cuts = 0
-
-    async def __aenter__(self) -> "CuttingProxy":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_redis, to_redis = await asyncio.open_connection("127.0.0.1", self._port)
-
-        async def forward() -> None:
-            while data := await reader.read(65536):
-                to_redis.write(data)
-            to_redis.close()
-
-        forwarding = asyncio.create_task(forward())
-        while data := await from_redis.read(65536):
-            if self.cut_next_reply:
-                self.cut_next_reply, self.cuts = False, self.cuts + 1
-                break
-            writer.write(data)
-        writer.close()
-        to_redis.close()
-        await asyncio.gather(forwarding, return_exceptions=True)
 
 
 async def test_an_acknowledged_commit_survives_a_killed_redis(own_redis, journal) -> None:

@@ -1,4 +1,4 @@
-"""The service over ASGI, on the shipped library, the real index and real embeddings."""
+"""The service over ASGI, on the shipped library, the real index and real embeddings: reading and finding."""
 
 from collections.abc import AsyncIterator, Sequence
 from itertools import combinations
@@ -17,10 +17,12 @@ from reasonflux.contracts import (
     TemplatePage,
     ThoughtTemplate,
 )
-from template_store import library, validation
+from template_store import library
 from template_store.app import create
+from template_store.duplicates import duplicates, meaning
 from template_store.embedding import SentenceEmbedder
 from template_store.errors import LibraryInvalid
+from template_store.records import MemoryRecords
 from template_store.settings import SHIPPED_LIBRARY, Settings
 
 pytestmark = pytest.mark.faiss
@@ -64,7 +66,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def http(cache: Path) -> AsyncIterator[httpx.AsyncClient]:
-    app = create(Settings(library_dir=SHIPPED_LIBRARY, cache_dir=cache))
+    app = create(Settings(library_dir=SHIPPED_LIBRARY, cache_dir=cache), records=MemoryRecords())
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -182,11 +184,12 @@ async def test_another_library_is_not_found(http: httpx.AsyncClient) -> None:
 async def test_probes_and_metrics_answer(http: httpx.AsyncClient) -> None:
     assert (await http.get("/healthz")).status_code == 200
     assert (await http.get("/readyz")).status_code == 200
-    assert f"reasonflux_templates {len(TEMPLATES)}.0" in (await http.get("/metrics")).text
+    counted = f'reasonflux_templates{{library="math",status="active"}} {len(TEMPLATES)}.0'
+    assert counted in (await http.get("/metrics")).text
 
 
 async def test_before_its_start_the_service_lives_but_is_not_ready() -> None:
-    transport = httpx.ASGITransport(create(Settings()))
+    transport = httpx.ASGITransport(create(Settings(), records=MemoryRecords()))
     async with httpx.AsyncClient(transport=transport, base_url="http://store") as client:
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/readyz")).status_code == 503
@@ -199,7 +202,7 @@ async def test_only_active_templates_are_found_but_all_are_listed(tmp_path: Path
         path = tmp_path / template.field / f"{template.id}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(data))
-    app = create(Settings(library_dir=tmp_path, cache_dir=cache))
+    app = create(Settings(library_dir=tmp_path, cache_dir=cache), records=MemoryRecords())
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://s") as client:
         [found] = await search(client, [Query(name=TEMPLATES[1].name)])
@@ -209,7 +212,7 @@ async def test_only_active_templates_are_found_but_all_are_listed(tmp_path: Path
 
 async def test_a_broken_library_stops_the_start_with_its_files_named(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "broken.yaml").write_text("id: broken\n")
-    app = create(Settings(library_dir=tmp_path, cache_dir=cache))
+    app = create(Settings(library_dir=tmp_path, cache_dir=cache), records=MemoryRecords())
     with pytest.raises(LibraryInvalid, match=r"broken\.yaml"):
         async with app.router.lifespan_context(app):
             pass
@@ -218,7 +221,7 @@ async def test_a_broken_library_stops_the_start_with_its_files_named(tmp_path: P
 async def test_no_two_shipped_templates_mean_the_same() -> None:
     embedder = await SentenceEmbedder.open()
     try:
-        meanings = await embedder.embed([validation.meaning(template) for template in TEMPLATES])
+        meanings = await embedder.embed([meaning(template) for template in TEMPLATES])
     finally:
         embedder.close()
-    assert validation.duplicates(TEMPLATES, meanings) == []
+    assert duplicates(TEMPLATES, meanings) == []

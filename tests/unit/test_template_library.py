@@ -183,4 +183,4 @@ def test_the_validate_command_is_content_with_a_right_library(tmp_path: Path) ->
     put(tmp_path, RECTANGLE)
     done = CliRunner().invoke(app, ["validate", str(tmp_path), "--no-meanings"])
     assert (done.exit_code, done.exception) == (0, None)
-    assert "nothing wrong" in done.output
+    assert "1 active, every example verified" in done.output

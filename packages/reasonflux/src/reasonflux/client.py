@@ -12,7 +12,6 @@ import random
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from urllib.parse import quote
 
 import httpx
 
@@ -28,19 +27,14 @@ from reasonflux.contracts import (
     InstantiateEvent,
     InstantiateRequest,
     Instantiation,
-    SearchRequest,
-    SearchResponse,
     Session,
     SessionFinished,
-    TemplatePage,
-    TemplateStatus,
-    TemplateType,
-    ThoughtTemplate,
 )
 from reasonflux.errors import ReasonFluxError, ServiceUnavailable, from_failure
 from reasonflux.http import http_client
-from reasonflux.remote import RemoteService
+from reasonflux.remote import RemoteService, segment
 from reasonflux.settings import ReasonFluxSettings
+from reasonflux.store_client import TemplateStoreClient as TemplateStoreClient
 
 
 class ClientSettings(ReasonFluxSettings):
@@ -76,32 +70,6 @@ class ExecutorClient(RemoteService):
         return (await self.ask(CalculateResponse, "POST", "/v1/calculate", body=request)).calculations
 
 
-class TemplateStoreClient(RemoteService):
-    name = "template store"
-
-    async def search(self, request: SearchRequest) -> SearchResponse:
-        return await self.ask(SearchResponse, "POST", "/v1/templates/search", body=request)
-
-    async def get(self, template_id: str) -> ThoughtTemplate:
-        """Raises NotFound."""
-        return await self.ask(ThoughtTemplate, "GET", f"/v1/templates/{_segment(template_id)}")
-
-    async def list(
-        self,
-        *,
-        field: str | None = None,
-        type: TemplateType | None = None,
-        tag: str | None = None,
-        status: TemplateStatus | None = None,
-        cursor: str = "",
-        limit: int = 50,
-    ) -> TemplatePage:
-        """A page of templates, ordered by id. `field` is a path; those below it count."""
-        asked = {"field": field, "type": type, "tag": tag, "status": status, "cursor": cursor, "limit": limit}
-        params = {key: value for key, value in asked.items() if value is not None and value != ""}
-        return await self.ask(TemplatePage, "GET", "/v1/templates", params=params)
-
-
 class NavigatorClient(RemoteService):
     """Sessions: create, follow, cancel. `reconnects`: how often in a row `events` may fail to make progress."""
 
@@ -134,11 +102,11 @@ class NavigatorClient(RemoteService):
 
     async def get(self, session_id: str) -> Session:
         """Raises NotFound."""
-        return await self.ask(Session, "GET", f"/v1/sessions/{_segment(session_id)}")
+        return await self.ask(Session, "GET", f"/v1/sessions/{segment(session_id)}")
 
     async def cancel(self, session_id: str) -> Session:
         """Stop a session and return it as it stands; one that has finished already stays as it is."""
-        return await self.ask(Session, "POST", f"/v1/sessions/{_segment(session_id)}/cancel")
+        return await self.ask(Session, "POST", f"/v1/sessions/{segment(session_id)}/cancel")
 
     async def events(self, session_id: str, after: int = 0) -> AsyncGenerator[Entry | Delta, None]:
         """Committed entries with seq > `after`, each once and without a gap, and live text; ends with the session.
@@ -187,7 +155,7 @@ class NavigatorClient(RemoteService):
     async def _connection(self, session_id: str, last: int) -> AsyncGenerator[Entry | Delta, None]:
         """What one connection brings; always ends with ServiceUnavailable unless the reader leaves first."""
         headers = {"Last-Event-ID": str(last)} if last else {}
-        path = f"/v1/sessions/{_segment(session_id)}/events"
+        path = f"/v1/sessions/{segment(session_id)}/events"
         async with aclosing(self.stream("GET", path, headers=headers)) as events:
             async for event in events:
                 if event.event == "delta":
@@ -200,8 +168,3 @@ class NavigatorClient(RemoteService):
                     last = entry.seq
                     yield entry
         raise ServiceUnavailable(f"navigator at {self.base_url} ended the stream of session {session_id} early")
-
-
-def _segment(name: str) -> str:
-    """A name as one path segment: an id with a slash in it never reaches another path."""
-    return quote(name, safe="")

@@ -7,21 +7,26 @@
     │   └── EngineTimeout         deadline_exceeded   no complete reply within the call's time
     ├── ServiceUnavailable        service_unavailable one of our own services or stores is not reachable
     ├── InvalidRequest            invalid_request     the caller must change something
-    └── NotFound                  not_found           no such session, template, path …
+    ├── NotFound                  not_found           no such session, template, path …
+    ├── Conflict                  conflict            what is there already stands against it
+    ├── PreconditionFailed        precondition_failed it was made from an older revision than the current one
+    ├── PreconditionRequired      precondition_required  it must say which revision it was made from
+    └── TemplateUnsound           template_unsound    the machine checks found faults in a template
 
 `reasonflux.service` turns the failure's kind into an HTTP status, once; `reasonflux.client` turns it back.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from reasonflux.contracts import Failure, FailureKind, Tokens
+from reasonflux.contracts import Failure, FailureKind, Fault, Tokens
 
 
 class ReasonFluxError(Exception):
     """The base of every expected error.
 
-    `message` is one sentence that says what happened; `hint` says what to do about it. `kind` and `retryable` are
-    the class's own unless given.
+    `message` is one sentence that says what happened; `hint` says what to do about it. `param` names the field at
+    fault, `faults` everything to mend. `kind` and `retryable` are the class's own unless given.
     """
 
     kind: ClassVar[FailureKind] = FailureKind.INTERNAL
@@ -34,8 +39,12 @@ class ReasonFluxError(Exception):
         hint: str | None = None,
         kind: FailureKind | None = None,
         retryable: bool | None = None,
+        param: str | None = None,
+        faults: Sequence[Fault] = (),
     ) -> None:
         super().__init__(message)
+        self.param = param
+        self.faults = tuple(faults)
         self.tokens = Tokens()
         """What was spent before it went wrong; whoever spent it says so."""
         self.failure = Failure(
@@ -93,12 +102,49 @@ class NotFound(ReasonFluxError):
     kind = FailureKind.NOT_FOUND
 
 
+class Conflict(ReasonFluxError):
+    """What is there already stands against the request."""
+
+    kind = FailureKind.CONFLICT
+
+
+class PreconditionFailed(ReasonFluxError):
+    """The request was made from an older revision than the current one, which the message names."""
+
+    kind = FailureKind.PRECONDITION_FAILED
+
+
+class PreconditionRequired(ReasonFluxError):
+    """The request must say which revision it was made from."""
+
+    kind = FailureKind.PRECONDITION_REQUIRED
+
+
+class TemplateUnsound(ReasonFluxError):
+    """The machine checks found something wrong with a template; `faults` says what and where."""
+
+    kind = FailureKind.TEMPLATE_UNSOUND
+
+
 _BY_KIND: dict[FailureKind, type[ReasonFluxError]] = {
-    cls.kind: cls for cls in (EngineUnavailable, EngineRefused, ServiceUnavailable, InvalidRequest, NotFound)
+    cls.kind: cls
+    for cls in (
+        EngineUnavailable,
+        EngineRefused,
+        ServiceUnavailable,
+        InvalidRequest,
+        NotFound,
+        Conflict,
+        PreconditionFailed,
+        PreconditionRequired,
+        TemplateUnsound,
+    )
 }
 
 
-def from_failure(failure: Failure) -> ReasonFluxError:
+def from_failure(failure: Failure, *, param: str | None = None, faults: Sequence[Fault] = ()) -> ReasonFluxError:
     """The error that carries this failure: the class of its kind where there is one, else the base."""
     cls = _BY_KIND.get(failure.kind, ReasonFluxError)
-    return cls(failure.message, hint=failure.hint, kind=failure.kind, retryable=failure.retryable)
+    return cls(
+        failure.message, hint=failure.hint, kind=failure.kind, retryable=failure.retryable, param=param, faults=faults
+    )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -59,11 +60,12 @@ class RemoteService:
         path: str,
         *,
         body: BaseModel | None = None,
+        content: bytes | None = None,
         params: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: httpx.Timeout | None = None,  # noqa: ASYNC109 - of the connection, not of the caller
     ) -> AsyncIterator[httpx.Response]:
-        """A 2xx response, its body not yet read."""
+        """A 2xx response, its body not yet read. The request carries `body` as JSON, or `content` as it is."""
         sent = {**self._headers, **(headers or {})}
         if asked := request_id():
             sent[REQUEST_ID] = asked
@@ -73,7 +75,7 @@ class RemoteService:
             request = self._http.build_request(
                 method,
                 self.base_url + path,
-                content=None if body is None else body.model_dump_json(),
+                content=content if body is None else body.model_dump_json(),
                 params=params,
                 headers=sent,
                 timeout=self._http.timeout if timeout is None else timeout,
@@ -93,20 +95,21 @@ class RemoteService:
             content = await response.aread()
         except LINE_ERRORS as error:
             return self._gone(error)
-        return from_failure(self._read_failure(response, content))
+        return self._read_failure(response, content)
 
-    def _read_failure(self, response: httpx.Response, content: bytes) -> Failure:
+    def _read_failure(self, response: httpx.Response, content: bytes) -> ReasonFluxError:
         status = response.status_code
         retryable = response.headers.get("x-should-retry", "true" if status in (429, 502, 503, 504) else "false")
         try:
             error = ErrorBody.model_validate_json(content).error
             kind = FailureKind(error.type)
-            return Failure(kind=kind, message=error.message, hint=error.hint, retryable=retryable == "true")
+            failure = Failure(kind=kind, message=error.message, hint=error.hint, retryable=retryable == "true")
+            return from_failure(failure, param=error.param, faults=error.faults)
         except ValueError:  # not one of ours: a proxy in between, or another server at this address
             kind = FailureKind.NOT_FOUND if status == 404 else FailureKind.SERVICE_UNAVAILABLE
             message = f"{self.name} at {self.base_url} answered {status} to {response.request.url.path}"
             hint = f"check that this is the URL of a {self.name}"
-            return Failure(kind=kind, message=message, hint=hint, retryable=retryable == "true")
+            return from_failure(Failure(kind=kind, message=message, hint=hint, retryable=retryable == "true"))
 
     def understand(self, shape: type[Shape], content: bytes | str) -> Shape:
         """What the service sent, as a `shape`. Raises ServiceUnavailable when it is something else."""
@@ -124,3 +127,8 @@ class RemoteService:
             f"cannot reach {self.name} at {self.base_url}: {what_happened(error)}",
             hint=f"start it, or set REASONFLUX_{self.name.upper().replace(' ', '_')}_URL to where it runs",
         )
+
+
+def segment(name: str) -> str:
+    """A name as one path segment: an id with a slash in it never reaches another path."""
+    return quote(name, safe="")

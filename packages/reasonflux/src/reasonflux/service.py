@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 
-from reasonflux.contracts import ErrorBody, Failure, FailureKind
+from reasonflux.contracts import ErrorBody, Failure, FailureKind, Fault
 from reasonflux.errors import InvalidRequest, NotFound, ReasonFluxError, ServiceUnavailable
 from reasonflux.observing import RequestObserver, configure_logging, logger
 from reasonflux.settings import ReasonFluxSettings as ReasonFluxSettings
@@ -28,9 +28,13 @@ STATUS: Mapping[FailureKind, int] = {
     FailureKind.UNAUTHORIZED: 401,
     FailureKind.NOT_FOUND: 404,
     FailureKind.CONFLICT: 409,
+    FailureKind.EXPIRED: 410,
+    FailureKind.PRECONDITION_FAILED: 412,
     FailureKind.CALCULATION_ERROR: 422,
     FailureKind.TEMPLATE_UNFIT: 422,
+    FailureKind.TEMPLATE_UNSOUND: 422,
     FailureKind.BUDGET_EXHAUSTED: 422,
+    FailureKind.PRECONDITION_REQUIRED: 428,
     FailureKind.OVERLOADED: 429,
     FailureKind.INTERNAL: 500,
     FailureKind.ENGINE_REFUSED: 502,
@@ -73,10 +77,17 @@ def create_app(
     return app
 
 
-def failure_response(failure: Failure, *, status: int | None = None, param: str | None = None) -> JSONResponse:
-    """The HTTP answer to a failure. `param` names the field at fault."""
+def failure_response(
+    failure: Failure, *, status: int | None = None, param: str | None = None, faults: Sequence[Fault] = ()
+) -> JSONResponse:
+    """The HTTP answer to a failure. `param` names the field at fault, `faults` everything to mend."""
     error = ErrorBody.Error(
-        message=failure.message, type=failure.kind, code=failure.kind, param=param, hint=failure.hint
+        message=failure.message,
+        type=failure.kind,
+        code=failure.kind,
+        param=param,
+        hint=failure.hint,
+        faults=tuple(faults),
     )
     # OpenAI's clients obey x-should-retry; ours read `retryable` back from it.
     headers = {"x-should-retry": "true" if failure.retryable else "false"}
@@ -85,7 +96,7 @@ def failure_response(failure: Failure, *, status: int | None = None, param: str 
     if failure.retryable:
         headers["retry-after"] = "1"
     return JSONResponse(
-        ErrorBody(error=error).model_dump(mode="json"),
+        ErrorBody(error=error).model_dump(mode="json", exclude=None if faults else {"error": {"faults"}}),
         status_code=STATUS[failure.kind] if status is None else status,
         headers=headers,
     )
@@ -145,7 +156,7 @@ async def _failed(_: Request, error: Exception) -> Response:
     status = STATUS[error.failure.kind]
     log = logger.error if status >= 500 else logger.info
     log("request failed", kind=error.failure.kind.value, message=error.failure.message, exc_info=status == 500)
-    return failure_response(error.failure)
+    return failure_response(error.failure, param=error.param, faults=error.faults)
 
 
 async def _misfit(_: Request, error: Exception) -> Response:
@@ -155,7 +166,8 @@ async def _misfit(_: Request, error: Exception) -> Response:
     param, reason = faults[0]
     others = f" (and {len(faults) - 1} more: {', '.join(field for field, _ in faults[1:6])})" if faults[1:] else ""
     hint = f"correct {param!r} and send the request again; /docs lists the fields"
-    return failure_response(InvalidRequest(f"{param}: {reason}{others}", hint=hint).failure, param=param)
+    listed = [Fault(field=field, message=message) for field, message in faults] if others else []
+    return failure_response(InvalidRequest(f"{param}: {reason}{others}", hint=hint).failure, param=param, faults=listed)
 
 
 def _fault(fault: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """What the navigator needs from the world, as Protocols. Adapters implement them; app.py chooses."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from reasonflux.contracts import (
@@ -27,6 +28,16 @@ class Claim(Contract):
     owner: str
     attempts: int
     """Claims in a row without a commit in between, this one included."""
+    at: datetime
+    """When it was given, on the journal's clock."""
+
+
+class Notice(Contract):
+    """A webhook that is to be called now."""
+
+    session_id: str
+    tries: int
+    """Calls that were begun, this one included."""
 
 
 class Journal(Protocol):
@@ -109,6 +120,19 @@ class Journal(Protocol):
         """Forget the session and fence its worker; its followers get SessionNotFound. Raises SessionNotFound."""
         ...
 
+    async def end_overdue(self, grace: float) -> tuple[str, ...]:
+        """Finish every running session whose deadline passed `grace` seconds ago, as unsolved; returns their ids."""
+        ...
+
+    async def due_notice(self, lease_seconds: float) -> Notice | None:
+        """A finished session whose webhook is due. Unless it is settled it is due again after the lease, which
+        doubles with every try."""
+        ...
+
+    async def settle_notice(self, session_id: str) -> None:
+        """The webhook has been told, or is given up."""
+        ...
+
     async def ping(self) -> None:
         """Return when the journal answers."""
         ...
@@ -123,7 +147,7 @@ class TemplateStore(Protocol):
 
     async def search(self, request: SearchRequest) -> SearchResponse: ...
 
-    async def get(self, template_id: str) -> ThoughtTemplate: ...
+    async def get(self, template_id: str, *, library: str = "math") -> ThoughtTemplate: ...
 
 
 class Executor(Protocol):

@@ -17,7 +17,9 @@ from navigator.llm import NavigatorLLM
 from navigator.policy import Action, Finish, Instantiate, Plan, Retrieve, ReviewStep, decide, remaining
 from navigator.ports import Claim, Executor, Journal, TemplateStore
 from navigator.session import action_key, advance, fold
+from navigator.work import Meter, Work
 from reasonflux.contracts import (
+    ActionDropped,
     ActionFailed,
     ActionKind,
     Delta,
@@ -67,36 +69,40 @@ class Runner:
     async def run(self, claim: Claim) -> Session:
         """Carry the claimed session to its end. Raises LeaseLost when another worker or a cancellation came first."""
         entries = list(await self.journal.read(claim.session_id))
-        session = fold(claim.session_id, entries)
+        session = on_the_clock(fold(claim.session_id, entries), claim)
         if claim.epoch > 1 and not session.finished:
             session = await self._commit(claim, session, entries, [StepRestarted(epoch=claim.epoch)])
         return await self._loop(claim, session, entries)
 
     async def _loop(self, claim: Claim, session: Session, entries: list[Entry]) -> Session:
-        running: dict[Action, asyncio.Task[Event]] = {}
+        running: dict[Action, Work] = {}
         lost = asyncio.create_task(self._until_lost(claim, session.last_seq))
         try:
             while not session.finished:
                 due = decide(session)
+                dropped = [dropping(action, running.pop(action)) for action in running.keys() - set(due)]
                 if isinstance(due[0], Finish):
-                    return await self._commit(claim, session, entries, [due[0].event])
+                    return await self._commit(claim, session, entries, [*_costly(dropped), due[0].event])
                 for action in due:
                     if action not in running:
-                        work = self._perform(claim, session, tuple(entries), action)
-                        running[action] = asyncio.create_task(work)
-                for action in running.keys() - set(due):  # the plan changed under it
-                    running.pop(action).cancel()
-                await asyncio.wait((lost, *running.values()), return_when=asyncio.FIRST_COMPLETED)
+                        running[action] = self._begin(claim, session, tuple(entries), action)
+                under_way = [work.task for work in running.values()]
+                await asyncio.wait((lost, *under_way), return_when=asyncio.FIRST_COMPLETED)
                 if lost.done():
                     raise LeaseLost(f"session {session.id} was taken over or ended elsewhere")
-                done = [action for action, task in running.items() if task.done()]
-                events = [running.pop(action).result() for action in done]
-                session = await self._commit(claim, session, entries, events)
+                done = [action for action, work in running.items() if work.task.done()]
+                events = [running.pop(action).task.result() for action in done]
+                session = await self._commit(claim, session, entries, [*_costly(dropped), *events])
             return session
         finally:
-            for task in (lost, *running.values()):
+            tasks = (lost, *(work.task for work in running.values()))
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(lost, *running.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, claim: Claim, session: Session, entries: Sequence[Entry], action: Action) -> Work:
+        meter = Meter()
+        return Work(asyncio.create_task(self._perform(claim, session, entries, action, meter)), meter)
 
     async def _commit(self, claim: Claim, session: Session, entries: list[Entry], events: Sequence[Event]) -> Session:
         for entry in await self._append(claim, session, events):
@@ -120,7 +126,9 @@ class Runner:
                     raise
                 return written
 
-    async def _perform(self, claim: Claim, session: Session, entries: Sequence[Entry], action: Action) -> Event:
+    async def _perform(
+        self, claim: Claim, session: Session, entries: Sequence[Entry], action: Action, meter: Meter
+    ) -> Event:
         """Carry one action out. It always ends in one event, whatever the world does."""
         kind, step_id = _name(action)
         try:
@@ -129,21 +137,21 @@ class Runner:
                 await self._back_off(session, kind, step_id)
                 match action:
                     case Plan():
-                        trajectory, tokens = await self.llm.plan(session, entries, self._deltas(claim, action))
+                        show = self._deltas(claim, action)
+                        trajectory, tokens = await self.llm.plan(session, entries, show, meter.navigator)
                         return PlanMade(trajectory=trajectory, usage=tokens)
                     case Retrieve():
                         return await self._retrieve(session, action)
                     case Instantiate():
-                        return await self._instantiate(claim, session, action)
+                        return await self._instantiate(claim, session, action, meter)
                     case ReviewStep():
-                        review, tokens = await self.llm.review(
-                            session, entries, action.step_id, self._deltas(claim, action)
-                        )
+                        show = self._deltas(claim, action)
+                        review, tokens = await self.llm.review(session, entries, action.step_id, show, meter.navigator)
                         return StepReviewed(step_id=action.step_id, attempt=action.attempt, review=review, usage=tokens)
                     case Finish():
                         raise AssertionError("finishing is committed by the loop, not performed")
         except ReasonFluxError as error:
-            spent = Usage(navigator=error.tokens)
+            spent = meter.at_least(Usage(navigator=error.tokens))
             return ActionFailed(action=kind, step_id=step_id, failure=error.failure, usage=spent)
         except TimeoutError:
             failure = Failure(
@@ -151,11 +159,11 @@ class Runner:
                 message=f"the session's deadline passed during {kind.value}",
                 hint="ask again with a longer deadline (budget.seconds)",
             )
-            return ActionFailed(action=kind, step_id=step_id, failure=failure)
+            return ActionFailed(action=kind, step_id=step_id, failure=failure, usage=meter.spent)
         except Exception as error:  # a bug of ours must end the session, not hang it
             log.exception("action crashed", session=session.id, action=kind.value, step=step_id)
             failure = Failure(kind=FailureKind.INTERNAL, message=f"{type(error).__name__} during {kind.value}")
-            return ActionFailed(action=kind, step_id=step_id, failure=failure)
+            return ActionFailed(action=kind, step_id=step_id, failure=failure, usage=meter.spent)
 
     async def _back_off(self, session: Session, kind: ActionKind, step_id: int | None) -> None:
         """Before another try of what has failed: a service that restarts must be given the time for it."""
@@ -165,7 +173,7 @@ class Runner:
     async def _retrieve(self, session: Session, action: Retrieve) -> StepRetrieved:
         step = session.step(action.step_id).step
         if step.template_id is not None:
-            template = await self.templates.get(step.template_id)
+            template = await self.templates.get(step.template_id, library=session.options.library)
             retrieval = Retrieval(query=step.query or Query(name=template.name), template=template)
         else:
             assert step.query is not None
@@ -173,7 +181,7 @@ class Runner:
             retrieval = (await self.templates.search(request)).retrievals[0]
         return StepRetrieved(step_id=step.id, retrieval=retrieval)
 
-    async def _instantiate(self, claim: Claim, session: Session, action: Instantiate) -> StepInstantiated:
+    async def _instantiate(self, claim: Claim, session: Session, action: Instantiate, meter: Meter) -> StepInstantiated:
         show = self._deltas(claim, action)
 
         async def on_event(event: InstantiateEvent) -> None:
@@ -181,6 +189,8 @@ class Runner:
                 await self._publish(claim, action, "", restarted=True)
             elif event.delta:
                 await show(event.delta)
+            elif event.spent is not None:
+                await meter.executor(event.spent)
 
         instantiation = await self.executor.instantiate(request_for(session, action), on_event)
         return StepInstantiated(step_id=action.step_id, attempt=action.attempt, instantiation=instantiation)
@@ -242,7 +252,7 @@ def request_for(session: Session, action: Instantiate) -> InstantiateRequest:
     return InstantiateRequest(
         goal=step.goal,
         template=state.retrieval.template if state.retrieval else None,
-        statements=tuple(s for s in session.problem.statements if s.id in step.uses),
+        statements=tuple(s for s in session.statements if s.id in step.uses),
         known=tuple(
             KnownResult(name=f"r{other.step.id}", goal=other.step.goal, value=other.result)
             for other in session.steps
@@ -251,7 +261,23 @@ def request_for(session: Session, action: Instantiate) -> InstantiateRequest:
         attempt=action.attempt,
         feedback=last.reason if last and last.verdict is Verdict.RETRY else None,
         budget=remaining(session),
+        sampling=session.options.sampling,
     )
+
+
+def on_the_clock(session: Session, claim: Claim) -> Session:
+    """The session at the time of its claim: what it waited for a worker counts against its deadline."""
+    return session.model_copy(update={"updated_at": max(session.updated_at, claim.at)})
+
+
+def dropping(action: Action, work: Work) -> ActionDropped:
+    kind, step_id = _name(action)
+    return ActionDropped(action=kind, step_id=step_id, usage=work.stop())
+
+
+def _costly(dropped: Sequence[ActionDropped]) -> list[ActionDropped]:
+    """Work that cost nothing need not be told."""
+    return [event for event in dropped if event.usage.all.calls]
 
 
 def _name(action: Action) -> tuple[ActionKind, int | None]:

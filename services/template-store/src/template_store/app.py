@@ -1,70 +1,149 @@
 """The composition root: `uvicorn template_store.app:create --factory`."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from prometheus_client import Gauge
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
+from calculator import Calculator
 from reasonflux.errors import ServiceUnavailable
 from reasonflux.observing import logger
 from reasonflux.service import create_app
-from template_store import library
-from template_store.api import router
+from template_store import api, api_changes, library, seeding
+from template_store.bulk import Importer
+from template_store.checks import Calculates, Checks
+from template_store.editing import Editor
 from template_store.embedding import EmbeddingCache, SentenceEmbedder
+from template_store.libraries import Libraries
+from template_store.opened import OpenStore
+from template_store.ports import Embedder, Records
+from template_store.records import RedisRecords
+from template_store.replica import Replica
+from template_store.retrieval import Retriever
 from template_store.settings import Settings
-from template_store.store import TemplateStore
 
 
-@asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[TemplateStore]:
-    """A store that serves the configured library. Raises LibraryInvalid, ModelUnavailable or WeightsRefused."""
-    templates = library.read(settings.library_dir)
-    embedder = await SentenceEmbedder.open(settings.embedding_model)
-    try:
-        from template_store.index import FaissIndex
+def create(
+    settings: Settings | None = None,
+    *,
+    records: Records | None = None,
+    embedder: Embedder | None = None,
+    calculator: Calculates | None = None,
+) -> FastAPI:
+    """The service; its lifespan opens the records, the model, the calculator and the libraries.
 
-        store = TemplateStore(
-            embedder,
-            FaissIndex(embedder.dimension),
-            EmbeddingCache(settings.cache_dir),
-            library=settings.library,
-            threshold=settings.retrieval_threshold,
-        )
-        await store.upsert(templates)
-        yield store
-    finally:
-        embedder.close()
-
-
-def create(settings: Settings | None = None) -> FastAPI:
-    """The service; its lifespan opens the library, the model and the index."""
+    What is given takes the place of the real thing, and closing it is the caller's.
+    """
     configured = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         started = time.monotonic()
-        async with opened(configured) as store:
+        async with opened(configured, records=records, embedder=embedder, calculator=calculator) as store:
             app.state.store = store
-            stats = store.stats()
-            Gauge("reasonflux_templates", "Templates that can be found", registry=app.state.registry).set(
-                stats.templates
-            )
-            logger.info("library opened", templates=stats.templates, seconds=round(time.monotonic() - started, 2))
+            app.state.registry.register(_Counts(store.libraries))
+            logger.info("store opened", seconds=round(time.monotonic() - started, 2))
             yield
             app.state.store = None
 
     async def ready() -> None:
-        if getattr(app.state, "store", None) is None:
+        store = getattr(app.state, "store", None)
+        if store is None:
             raise ServiceUnavailable("the template store is still starting")
+        await store.ready()
 
     app = create_app(
         title="template-store",
         version=version("reasonflux-template-store"),
         lifespan=lifespan,
-        routers=[router],
+        routers=[api_changes.router, api.router, api.libraries_router],
         ready=ready,
     )
     return app
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings,
+    *,
+    records: Records | None = None,
+    embedder: Embedder | None = None,
+    calculator: Calculates | None = None,
+) -> AsyncIterator[OpenStore]:
+    """A store that serves every library of the records, the configured folder taken over into the default one.
+
+    Raises LibraryInvalid, ModelUnavailable, WeightsRefused, RecordsUnavailable or CalculatorUnavailable."""
+    templates = await asyncio.to_thread(library.read, settings.library_dir)
+    async with AsyncExitStack() as stack:
+        if records is None:
+            records = RedisRecords(settings.redis_url)
+            stack.push_async_callback(records.close)
+        await _reached(records, settings.redis_patience)
+        if embedder is None:
+            embedder = await SentenceEmbedder.open(settings.embedding_model)
+            stack.callback(embedder.close)
+        if calculator is None:
+            calculator = await stack.enter_async_context(
+                Calculator(processes=settings.calculator_processes, timeout=settings.calculator_timeout)
+            )
+            logger.info("calculator started", jailed=calculator.jailed)
+        await records.create_library(settings.library)
+        await seeding.sync(records, settings.library, templates)
+        libraries = Libraries(records, _Builder(records, embedder, settings))
+        stack.push_async_callback(libraries.close)
+        await libraries.all()
+        checks = Checks(calculator, slots=settings.calculator_processes)
+        yield OpenStore(records, libraries, Editor(records, checks), Importer(records, checks))
+
+
+async def _reached(records: Records, patience: float) -> None:
+    """Wait until the records answer: the parts of a deployment start in any order."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return await records.ping()
+        except ServiceUnavailable as error:
+            if time.monotonic() > deadline:
+                raise
+            logger.info("waits for Redis", reason=error.failure.message)
+            await asyncio.sleep(0.5)
+
+
+class _Builder:
+    """Makes the empty replica of a library, on the one embedder that all libraries share."""
+
+    def __init__(self, records: Records, embedder: Embedder, settings: Settings) -> None:
+        self._records, self._embedder, self._settings = records, embedder, settings
+
+    def __call__(self, name: str) -> Replica:
+        from template_store.index import FaissIndex
+
+        # A folder each: the cache forgets what the library that it was last used for does not hold.
+        cache = EmbeddingCache(self._settings.cache_dir / "libraries" / name)
+        index = FaissIndex(self._embedder.dimension)
+        return Replica(
+            name,
+            self._records,
+            Retriever(self._embedder, index, cache, threshold=self._settings.retrieval_threshold),
+        )
+
+
+class _Counts(Collector):
+    """Templates by library and status, as of when somebody looks."""
+
+    def __init__(self, libraries: Libraries) -> None:
+        self._libraries = libraries
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "reasonflux_templates", "Templates of each library by status", labels=["library", "status"]
+        )
+        for info in self._libraries.infos():
+            for status, count in info.counts.items():
+                family.add_metric([info.name, status.value], count)
+        return [family]

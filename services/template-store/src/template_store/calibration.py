@@ -1,109 +1,194 @@
-"""Fits the logistic curve of ranking.py on a library: `python -m template_store.calibration [FOLDER]`.
+"""Fits the weights and the probability of ranking.py: `python -m template_store.calibration [FOLDER] [--write]`.
 
-Positives: queries whose answer is known, and the parts of that template. They come from each template's name, its name
-and tags, its tags, its example problem (which is not indexed) and each scope line; a scope line is first taken out of
-its template, so that the query does not find its own words. Negatives: the same queries and the best template of any
-other field, which is what a library without the answer would offer, and questions that have nothing to do with
-mathematics. Two constants are fitted, so a few hundred queries are plenty.
+The queries are those of trials.py. Half of the templates, chosen by their ids, fit; the other half is only measured.
+
+- Weights: the convex combination under which the right template wins most clearly (a softmax over what each query was
+  offered, so what counts is the order within a query).
+- Curve: a logistic one over relevance and lead. Right: the template that the query was taken from. Wrong: whatever else
+  comes first, what comes first when the right template is taken out of the library, and what comes first for questions
+  that have nothing to do with mathematics. So half of the queries have no answer, and a probability below ½ is a reason
+  to go without a template.
+
+`--write` keeps what was fitted in ranking.json beside this file.
 """
 
+import argparse
 import asyncio
-import sys
+import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from reasonflux.contracts import Candidate, Query, SearchRequest, ThoughtTemplate
-from template_store import library
-from template_store.app import opened
-from template_store.ranking import relevance
+from reasonflux.contracts import TemplateStatus, ThoughtTemplate
+from template_store import library, trials
+from template_store.embedding import SentenceEmbedder
+from template_store.embedding_cache import EmbeddingCache
+from template_store.ranking import WEIGHTS, Curve, Fitted, leads, relevance, score, to_json
+from template_store.retrieval import Retriever
 from template_store.settings import Settings
-from template_store.store import TemplateStore
+from template_store.trials import Trial
 
-FOREIGN = (
-    "How do I descale a coffee machine?",
-    "Write a haiku about autumn leaves",
-    "Who painted the ceiling of the Sistine Chapel?",
-    "Best hiking boots for wet weather",
-    "Translate good morning into Japanese",
-    "Symptoms of vitamin D deficiency",
-    "Plot summary of Moby Dick",
-    "Why is my laptop fan so loud?",
-    "How to prune roses in spring",
-    "History of the Ottoman Empire",
-    "Recipe for lentil soup with cumin",
-    "What is the capital of Australia?",
-)
+Floats = npt.NDArray[np.float64]
+NAMES = tuple(WEIGHTS)
+LEAST = 0.02
+"""No part is fitted away: what a library's queries do not need, another's may."""
+CAP = 0.3
+RANKS = 3
+"""How many of the first candidates the curve is fitted to."""
 
 
-def queries(template: ThoughtTemplate) -> Iterator[tuple[Query, ThoughtTemplate]]:
-    """Queries that the template answers, each with the template as it should be indexed for a fair trial."""
-    yield Query(name=template.name), template
-    yield Query(name=template.name, tags=template.tags[:2]), template
-    yield Query(tags=template.tags), template
-    yield Query(text=template.example.problem), template
-    for line in template.scope:
-        rest = tuple(other for other in template.scope if other != line) or (template.name,)
-        yield Query(text=line), template.model_copy(update={"scope": rest})
+def trains(template_id: str) -> bool:
+    """Half of all ids, the same half for ever."""
+    return hashlib.sha256(template_id.encode()).digest()[0] % 2 == 0
 
 
-async def candidates(store: TemplateStore, query: Query, fields: tuple[str, ...] = ()) -> tuple[Candidate, ...]:
-    answer = await store.search(SearchRequest(queries=(query,), top_k=100, fields=fields, library=store.library))
-    return answer.retrievals[0].candidates
+def fit_weights(found: Sequence[Trial], rounds: int = 400, pull: float = 1e-3) -> dict[str, float]:
+    """Projected gradient descent with momentum on the softmax loss; every kind of query counts the same."""
+    sizes = {kind: sum(trial.kind == kind for trial in found) for kind in {trial.kind for trial in found}}
+    tables = []
+    for trial in found:
+        ids = [offered.template.id for offered in trial.offered]
+        if trial.right in ids:
+            table = np.array([[offered.parts.get(name, 0.0) for name in NAMES] for offered in trial.offered])
+            tables.append((table, ids.index(trial.right), 1 / (len(sizes) * sizes[trial.kind])))
+    weights, speed, rate = np.full(len(NAMES), 5.0), np.zeros(len(NAMES)), 20.0
+    for _ in range(rounds):
+        gradient = pull * weights
+        for table, right, share in tables:
+            chances = np.exp(table @ weights - (table @ weights).max())
+            gradient += share * (chances / chances.sum() @ table - table[right])
+        speed = 0.9 * speed - rate * gradient
+        weights = np.maximum(weights + speed, LEAST * weights.sum())
+    return {name: round(float(weight / weights.sum()), 3) for name, weight in zip(NAMES, weights, strict=True)}
 
 
-async def trials(store: TemplateStore, templates: tuple[ThoughtTemplate, ...]) -> list[tuple[float, bool, str]]:
-    """Relevance, whether it belongs to the right template, and the kind of query."""
-    found: list[tuple[float, bool, str]] = []
-    roots = {template.field.split("/")[0] for template in templates}
-    for template in templates:
-        others = tuple(sorted(roots - {template.field.split("/")[0]}))
-        for query, indexed in queries(template):
-            await store.upsert([indexed])
-            ranked = await candidates(store, query)
-            right = next(c for c in ranked if c.template_id == template.id)
-            kind = "name" if query.name else "tags" if query.tags else "text"
-            found.append((relevance(right.parts), True, f"{kind}, {'first' if ranked[0] is right else 'not first'}"))
-            best = (await candidates(store, query, others))[0]
-            found.append((relevance(best.parts), False, "other field"))
-        await store.upsert([template])
-    for text in FOREIGN:
-        best = (await candidates(store, Query(text=text)))[0]
-        found.append((relevance(best.parts), False, "foreign"))
+@dataclass(frozen=True)
+class Example:
+    """A candidate that a search would show: is it the right one?"""
+
+    height: float
+    lead: float
+    right: bool
+    first: bool
+
+
+def examples(found: Sequence[Trial], weights: dict[str, float]) -> list[Example]:
+    shown: list[Example] = []
+    for trial in found:
+        offered = {o.template.id: relevance(o.parts, weights) for o in trial.offered}
+        shown += _shown(offered, trial.right)
+        if trial.right is not None:
+            shown += _shown({key: value for key, value in offered.items() if key != trial.right}, None)
+    return shown
+
+
+def _shown(offered: dict[str, float], right: str | None) -> list[Example]:
+    ahead = dict(zip(offered, leads(list(offered.values())), strict=True))
+    ordered = sorted(offered, key=lambda key: -offered[key])[:RANKS]
+    return [Example(offered[key], ahead[key], key == right, place == 0) for place, key in enumerate(ordered)]
+
+
+def fit_curve(shown: Sequence[Example]) -> Curve:
+    """By Newton's method on the likelihood."""
+    inputs = np.array([[1.0, e.height, max(-CAP, min(CAP, e.lead))] for e in shown])
+    right = np.array([float(e.right) for e in shown])
+    weights = np.zeros(3)
+    for _ in range(50):
+        chance = 1 / (1 + np.exp(-inputs @ weights))
+        gradient = inputs.T @ (right - chance) - 0.01 * weights
+        curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs + 0.01 * np.eye(3)
+        weights += np.linalg.solve(curvature, gradient)
+    intercept, height, ahead = (round(float(weight), 3) for weight in weights)
+    # A score must grow with what speaks for the template.
+    return Curve(intercept=intercept, height=max(0.0, height), ahead=max(0.0, ahead), cap=CAP)
+
+
+def reliability(shown: Sequence[Example], curve: Curve) -> tuple[list[str], float]:
+    """Of the first candidates: how often they were right where the score said so, by tenths, and the ECE."""
+    scores = np.array([score(e.height, e.lead, curve) for e in shown if e.first])
+    right = np.array([float(e.right) for e in shown if e.first])
+    lines, error = [], 0.0
+    for low in np.arange(0, 1, 0.1):
+        inside = (scores >= low) & (scores < low + 0.1)
+        if inside.any():
+            said, was = scores[inside].mean(), right[inside].mean()
+            error += abs(said - was) * inside.mean()
+            lines.append(f"| {low:.1f}–{low + 0.1:.1f} | {inside.sum()} | {said:.2f} | {was:.2f} |")
+    return lines, float(error)
+
+
+def choices(shown: Sequence[Example], curve: Curve, threshold: float) -> tuple[float, float, float]:
+    """At this threshold: right of those chosen, chosen where the right one came first, abstained where there is none."""
+    scores = np.array([score(e.height, e.lead, curve) for e in shown if e.first])
+    right = np.array([e.right for e in shown if e.first])
+    chosen = scores >= threshold
+    return float(right[chosen].mean()), float(chosen[right].mean()), float((~chosen)[~right].mean())
+
+
+def report(found: Sequence[Trial], fitted: Fitted) -> list[str]:
+    lines = ["| query | n | recall@1 | @5 |", "| --- | --: | --: | --: |"]
+    for kind in dict.fromkeys(trial.kind for trial in found if trial.right is not None):
+        ranks = [
+            trial.rank(lambda offered: relevance(offered.parts, fitted.weights)) for trial in found if trial.kind == kind
+        ]
+        first, five = np.mean([rank < 1 for rank in ranks]), np.mean([rank < 5 for rank in ranks])
+        lines.append(f"| {kind} | {len(ranks)} | {100 * first:.1f} | {100 * five:.1f} |")
+    shown = examples(found, fitted.weights)
+    table, error = reliability(shown, fitted.curve)
+    lines += ["", "| score | n | said | was right |", "| --- | --: | --: | --: |", *table, "", f"ECE {error:.3f}", ""]
+    lines += ["| threshold | chosen are right | right and first are chosen | others are left |", "| --- | --: | --: | --: |"]
+    for threshold in (0.3, 0.4, 0.5, 0.6):
+        shares = choices(shown, fitted.curve, threshold)
+        lines.append(f"| {threshold} | " + " | ".join(f"{100 * share:.0f} %" for share in shares) + " |")
+    return lines
+
+
+def fit(found: Sequence[Trial]) -> Fitted:
+    weights = fit_weights([trial for trial in found if trial.right is not None])
+    return Fitted(weights=weights, curve=fit_curve(examples(found, weights)))
+
+
+async def all_trials(
+    templates: Sequence[ThoughtTemplate], embedder: SentenceEmbedder, build: Callable[[], Retriever]
+) -> list[Trial]:
+    found = await trials.run_foreign(templates, embedder, build)
+    for kind in (*trials.MEASURED, *trials.MIXED):
+        found += await trials.run(kind, templates, embedder, build)
     return found
 
 
-def fit(values: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Slope and midpoint of the logistic curve, by Newton's method on the likelihood, classes weighted evenly."""
-    inputs = np.stack([values, np.ones_like(values)], axis=1)
-    balance = np.where(right == 1, 0.5 / right.sum(), 0.5 / (1 - right).sum()) * len(right)
-    weights = np.zeros(2)
-    for _ in range(50):
-        chance = 1 / (1 + np.exp(-inputs @ weights))
-        gradient = inputs.T @ (balance * (right - chance)) - 0.01 * weights
-        curvature = (inputs * (balance * chance * (1 - chance))[:, None]).T @ inputs + 0.01 * np.eye(2)
-        weights += np.linalg.solve(curvature, gradient)
-    return float(weights[0]), float(-weights[1] / weights[0])
+def retrievers(embedder: SentenceEmbedder, cache: Path) -> Callable[[], Retriever]:
+    """Empty retrievers that share one cache of embeddings: of two libraries, most documents are the same."""
+    from template_store.index import FaissIndex
+
+    kept = EmbeddingCache(cache, forget=False)
+    return lambda: Retriever(embedder, FaissIndex(embedder.dimension), kept, threshold=0.5)
 
 
-async def main(settings: Settings) -> None:
-    templates = library.read(settings.library_dir)
-    with tempfile.TemporaryDirectory() as scratch:
-        async with opened(settings.model_copy(update={"cache_dir": Path(scratch)})) as store:
-            found = await trials(store, templates)
-    values = np.array([value for value, _, _ in found])
-    right = np.array([float(positive) for _, positive, _ in found])
-    slope, midpoint = fit(values, right)
-    for kind in sorted({kind for _, _, kind in found}):
-        shown = np.array([value for value, _, k in found if k == kind])
-        quantiles = np.quantile(shown, [0.05, 0.5, 0.95]).round(2).tolist()
-        accepted = (shown >= midpoint).mean()
-        print(f"{kind:15} n={len(shown):4}  relevance at 5, 50, 95 %: {quantiles}  score above 0.5: {accepted:.0%}")
-    print(f"SLOPE = {slope:.1f}\nMIDPOINT = {midpoint:.2f}")
+async def main(folder: Path, model: str, *, write: bool) -> None:
+    templates = [t for t in library.read(folder) if t.status is TemplateStatus.ACTIVE]
+    embedder = await SentenceEmbedder.open(model)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            found = await all_trials(templates, embedder, retrievers(embedder, Path(scratch)))
+    finally:
+        embedder.close()
+    fitted = fit([t for t in found if t.right is None or trains(t.right)])
+    held_out = [t for t in found if t.right is None or not trains(t.right)]
+    print(f"{len(templates)} templates, {embedder.version}\n\nThe half that was not fitted:\n")
+    print("\n".join(report(held_out, fitted)), f"\n\n{to_json(fitted)}")
+    if write:
+        (Path(__file__).parent / "ranking.json").write_text(to_json(fitted), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Settings(library_dir=Path(sys.argv[1])) if sys.argv[1:] else Settings()))
+    settings = Settings()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=settings.library_dir, help="the library to fit on")
+    parser.add_argument("--write", action="store_true", help="keep what was fitted in ranking.json")
+    chosen = parser.parse_args()
+    asyncio.run(main(chosen.folder, settings.embedding_model, write=chosen.write))

@@ -1,6 +1,6 @@
 """The library on disk: one YAML file per template, at <folder>/<field>/<id>.yaml."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,11 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def documents(text: str) -> Iterator[Any]:
+    """The data of each YAML document of a text. Raises yaml.YAMLError, and ValueError for impossible values."""
+    yield from yaml.load_all(text, Loader=_Loader)
 
 
 def read(folder: Path) -> tuple[ThoughtTemplate, ...]:
@@ -67,10 +72,14 @@ def read_template(path: Path) -> ThoughtTemplate:
 
 def _explain(path: Path, detail: Any) -> FileProblem:
     field = ".".join(str(part) for part in detail["loc"])
-    message = detail["msg"]
+    return FileProblem(path, field, detail["msg"] + quoting_hint(detail))
+
+
+def quoting_hint(detail: Any) -> str:
+    """What to add to a validation error of a number that should be text: YAML reads 7 as a number and "7" as text."""
     if detail["type"] == "string_type" and isinstance(detail["input"], int | float | bool):
-        message += f'; quote it: "{detail["input"]}"'
-    return FileProblem(path, field, message)
+        return f'; quote it: "{detail["input"]}"'
+    return ""
 
 
 def misplaced(folder: Path, found: Iterable[tuple[Path, ThoughtTemplate]]) -> list[FileProblem]:

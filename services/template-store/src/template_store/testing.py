@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from template_store.index import nearest
+from template_store.bm25 import words
+from template_store.index import check_shape, nearest
 from template_store.ports import Entry, Hit, IndexStats, Vectors
-from template_store.ranking import words
 
 
 class ExactIndex:
@@ -18,9 +18,7 @@ class ExactIndex:
         self._entries: dict[str, Entry] = {}
 
     def upsert(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            if entry.vectors.shape != (len(entry.documents), self._dimension):
-                raise ValueError(f"{entry.template_id}: vectors of shape {entry.vectors.shape} do not fit this index")
+        check_shape(entries, self._dimension)
         self._entries.update((entry.template_id, entry) for entry in entries)
 
     def delete(self, template_ids: Collection[str]) -> None:
@@ -30,6 +28,13 @@ class ExactIndex:
     def search(self, queries: Vectors, limit: int, among: Collection[str] | None = None) -> list[list[Hit]]:
         entries = [e for e in self._entries.values() if among is None or e.template_id in among]
         return [nearest({e.template_id: _similarities(e, query) for e in entries}, limit) for query in queries]
+
+    def compare(self, query: Vectors, template_ids: Sequence[str]) -> list[Hit]:
+        found = {key: _similarities(self._entries[key], query) for key in template_ids if key in self._entries}
+        return [Hit(key, max(parts.values()), parts) for key, parts in found.items()]
+
+    def snapshot(self) -> list[Entry]:
+        return list(self._entries.values())
 
     def stats(self) -> IndexStats:
         rows = sum(len(entry.documents) for entry in self._entries.values())

@@ -1,16 +1,12 @@
 """Machine checks of templates: what a reader would find by working the example through.
 
-Pure: the calculator is passed in, and so are the embeddings that near-duplicates are told by."""
+Pure: the calculator is passed in."""
 
 import ast
 from collections.abc import Iterator, Sequence
 
 from reasonflux.contracts import Calculation, Contract, ThoughtTemplate
-from template_store.ports import Calculate, Vectors
-from template_store.ranking import fold
-
-SAME_MEANING = 0.95
-"""Cosine above which two templates are taken for one."""
+from template_store.ports import Calculate
 
 
 class Finding(Contract):
@@ -74,8 +70,11 @@ def _check(template: ThoughtTemplate, names: dict[str, str], calculate: Calculat
         shown = verdict[-1].value if _worked(verdict, 1) else _trouble(verdict)
         yield "example.check", f"{check!r} gives {shown} for the answer {template.example.answer}, not True"
         return
-    for wrong in (f"({names['answer']}) + 1", f"({names['answer']}) - 1", f"2*({names['answer']}) + 1"):
-        if _true(calculate([check], {**names, "answer": wrong})):
+    right = names["answer"]
+    for wrong in (f"({right}) + 1", f"({right}) - 1", f"2*({right}) + 1"):
+        if not _true(calculate([f"({wrong}) == ({right})"], {})) and _true(
+            calculate([check], {**names, "answer": wrong})
+        ):
             yield "example.check", f"{check!r} is also True for the wrong answer {wrong}"
             return
 
@@ -105,12 +104,12 @@ def _restated(template: ThoughtTemplate) -> Iterator[_Found]:
     computed: dict[str, ast.expr] = {}
     last: ast.expr | None = None
     for formula in template.formulas:
-        statement = _statement(formula)
-        if statement is None:
+        found = statement(formula)
+        if found is None:
             return
-        last = _Inlined(computed).visit(statement.value)
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name) and last is not None:
-            computed[statement.targets[0].id] = last
+        last = _Inlined(computed).visit(found.value)
+        if isinstance(found, ast.Assign) and isinstance(found.targets[0], ast.Name) and last is not None:
+            computed[found.targets[0].id] = last
     match check:
         case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
             sides = {ast.dump(left), ast.dump(right)}
@@ -132,7 +131,7 @@ class _Inlined(ast.NodeTransformer):
         return self._computed.get(node.id, node)
 
 
-def _statement(text: str) -> ast.Assign | ast.Expr | None:
+def statement(text: str) -> ast.Assign | ast.Expr | None:
     """The one statement of a text in the calculator's language, for looking at; None where it cannot be read."""
     try:
         body = ast.parse(text.strip().replace("^", "**")).body
@@ -142,18 +141,18 @@ def _statement(text: str) -> ast.Assign | ast.Expr | None:
 
 
 def _tree(text: str) -> ast.expr | None:
-    statement = _statement(text)
-    return statement.value if isinstance(statement, ast.Expr) else None
+    found = statement(text)
+    return found.value if isinstance(found, ast.Expr) else None
 
 
 def _split(text: str) -> tuple[str | None, set[str]]:
     """The name that a statement assigns, and the names that it reads; nothing of what cannot be read."""
-    statement = _statement(text)
-    if statement is None:
+    found = statement(text)
+    if found is None:
         return None, set()
-    read = {node.id for node in ast.walk(statement.value) if isinstance(node, ast.Name)}
-    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-        return statement.targets[0].id, read
+    read = {node.id for node in ast.walk(found.value) if isinstance(node, ast.Name)}
+    if isinstance(found, ast.Assign) and isinstance(found.targets[0], ast.Name):
+        return found.targets[0].id, read
     return None, read
 
 
@@ -168,21 +167,3 @@ def _true(values: Sequence[Calculation]) -> bool:
 def _trouble(values: Sequence[Calculation]) -> str:
     error = values[-1].error if values else None
     return error.message if error else "the calculator gave no value"
-
-
-def meaning(template: ThoughtTemplate) -> str:
-    """The text by which near-duplicates are told."""
-    return " ".join([f"{template.name}.", template.description, *template.scope])
-
-
-def duplicates(templates: Sequence[ThoughtTemplate], meanings: Vectors | None = None) -> list[Finding]:
-    """Templates with the same name, or (given one unit vector of `meaning` each) with nearly the same meaning."""
-    found = []
-    for i, later in enumerate(templates):
-        for j, earlier in enumerate(templates[:i]):
-            if fold(earlier.name) == fold(later.name):
-                found.append(Finding(template_id=later.id, where="name", message=f"is also the name of {earlier.id}"))
-            elif meanings is not None and (similarity := float(meanings[i] @ meanings[j])) >= SAME_MEANING:
-                message = f"means nearly the same as {earlier.id} (cosine {similarity:.2f})"
-                found.append(Finding(template_id=later.id, where="description", message=message))
-    return found

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from reasonflux.contracts.base import Contract
 
 
@@ -11,6 +13,9 @@ class FailureKind(StrEnum):
     INVALID_REQUEST = "invalid_request"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
+    EXPIRED = "expired"
+    PRECONDITION_FAILED = "precondition_failed"
+    PRECONDITION_REQUIRED = "precondition_required"
     UNAUTHORIZED = "unauthorized"
     OVERLOADED = "overloaded"
     ENGINE_UNAVAILABLE = "engine_unavailable"
@@ -19,6 +24,7 @@ class FailureKind(StrEnum):
     UNPARSABLE_REPLY = "unparsable_reply"
     CALCULATION_ERROR = "calculation_error"
     TEMPLATE_UNFIT = "template_unfit"
+    TEMPLATE_UNSOUND = "template_unsound"
     BUDGET_EXHAUSTED = "budget_exhausted"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     INTERNAL = "internal"
@@ -36,6 +42,13 @@ class Failure(Contract):
     """Whether the same call may succeed later without a change."""
 
 
+class Fault(Contract):
+    """One thing to mend in what was sent."""
+
+    field: str = Field(description="its place: `steps.2.formula`, `example.check`; empty for the whole")
+    message: str
+
+
 class ErrorBody(Contract):
     """The body of every non-2xx answer of our services (the shape OpenAI clients understand)."""
 
@@ -45,5 +58,6 @@ class ErrorBody(Contract):
         code: str | None = None
         param: str | None = None
         hint: str | None = None
+        faults: tuple[Fault, ...] = Field(default=(), description="everything to mend, when there is a list of it")
 
     error: Error

@@ -1,13 +1,16 @@
 """Thought templates and their retrieval."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import Field, model_validator
 
 from reasonflux.contracts.base import Contract
+from reasonflux.contracts.errors import Fault
 
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
 FIELD_PATH = r"^[a-z0-9]+(?:-[a-z0-9]+)*(?:/[a-z0-9]+(?:-[a-z0-9]+)*)*$"
+LIBRARY_NAME = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
 VARIABLE = r"^[a-zA-Z][a-zA-Z0-9_]*$"
 
 
@@ -41,10 +44,11 @@ class WorkedExample(Contract):
     problem: str = Field(min_length=1)
     bindings: dict[str, str] = Field(default_factory=dict, description="variable → calculator expression")
     steps: tuple[str, ...] = ()
-    answer: str
+    answer: str = Field(default="", description="calculator expression; empty only while nothing has been checked")
     check: str = Field(
+        default="",
         description="calculator condition over the bindings and `answer`, true only for the right answer, reached by "
-        "another way than the formulas (substitution back, enumeration, a second method)"
+        "another way than the formulas (substitution back, enumeration, a second method)",
     )
 
 
@@ -104,8 +108,11 @@ class Candidate(Contract):
 
     template_id: str
     name: str
-    score: float = Field(description="in 0…1, comparable across queries")
+    score: float = Field(description="in 0…1: the calibrated probability that this template is the right one")
     parts: dict[str, float] = Field(default_factory=dict, description="the score's ingredients: dense, bm25, tags …")
+    matched: tuple[str, ...] = Field(
+        default=(), description="the fields of the template that the query met: name, tags, scope, steps, field"
+    )
 
 
 class Retrieval(Contract):
@@ -134,3 +141,91 @@ class TemplatePage(Contract):
 
     templates: tuple[ThoughtTemplate, ...]
     next_cursor: str | None = Field(default=None, description="`cursor` of the next page; None: this is the last")
+
+
+class ChangeKind(StrEnum):
+    """What was done to a template."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    ACTIVATED = "activated"
+    QUARANTINED = "quarantined"
+    RETIRED = "retired"
+    ROLLED_BACK = "rolled_back"
+    SEEDED = "seeded"
+    IMPORTED = "imported"
+
+
+class TemplateChange(Contract):
+    """One change of a library: which template became what, when, and who says so."""
+
+    seq: int = Field(ge=1, description="the library's revision after the change; every change adds one")
+    library: str
+    template_id: str
+    revision: int = Field(ge=1, description="the template's revision after the change")
+    kind: ChangeKind
+    at: datetime
+    by: str = Field(default="", description="who made it, as they said")
+    note: str = ""
+    template: ThoughtTemplate = Field(description="the whole template after the change")
+
+
+class TemplateHistory(Contract):
+    """Every change of one template, the oldest first."""
+
+    library: str
+    template_id: str
+    changes: tuple[TemplateChange, ...]
+
+
+class RollbackRequest(Contract):
+    """The body of `POST /v1/templates/{id}/rollback`: the template becomes again what it was at this revision."""
+
+    revision: int = Field(ge=1)
+
+
+class TransferFormat(StrEnum):
+    """How many templates travel: one JSON object a line, YAML documents, or a JSON list (read only)."""
+
+    JSONL = "jsonl"
+    YAML = "yaml"
+    JSON = "json"
+
+
+class ImportOutcome(StrEnum):
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+
+
+class ImportedEntry(Contract):
+    """What became of one entry of an import."""
+
+    place: str = Field(description="where it stood in what was sent: line 3, document 2, entry 7")
+    template_id: str | None = Field(default=None, description="None when the entry could not be read so far")
+    outcome: ImportOutcome
+    faults: tuple[Fault, ...] = Field(default=(), description="why it was refused")
+    hint: str | None = None
+
+
+class ImportReport(Contract):
+    """The answer to an import, entry by entry."""
+
+    library: str
+    counts: dict[ImportOutcome, int]
+    entries: tuple[ImportedEntry, ...]
+
+
+class LibraryInfo(Contract):
+    """A named library: how many templates it has by status, and its revision, which every change raises by one."""
+
+    name: str = Field(pattern=LIBRARY_NAME, max_length=60)
+    revision: int = Field(ge=0)
+    counts: dict[TemplateStatus, int]
+
+
+class LibraryList(Contract):
+    """The answer of `GET /v1/libraries`, ordered by name."""
+
+    libraries: tuple[LibraryInfo, ...]

@@ -197,7 +197,7 @@ def _services(settings: LocalSettings, found: Found, *, after: tuple[str, ...]) 
         )
 
     return (
-        service("template-store", "template_store", settings.template_store_port),
+        service("template-store", "template_store", settings.template_store_port, after=after),
         service("executor", "executor", settings.executor_port),
         service("navigator", "navigator", settings.navigator_port, after=after),
     )

@@ -21,7 +21,7 @@ from reasonflux.contracts import (
     ThoughtTemplate,
     Tokens,
 )
-from reasonflux.errors import NotFound, ReasonFluxError
+from reasonflux.errors import Conflict, NotFound, PreconditionFailed, ReasonFluxError
 
 Outcome = Instantiation | str | ReasonFluxError
 """What the fake executor does: an instantiation, a plain result, or an error."""
@@ -95,26 +95,77 @@ def _instantiation(result: str) -> Instantiation:
 
 
 class FakeTemplateStore:
-    """Templates in a dict. A query's score is the share of its words that a template's name, tags and description have;
-    the best is chosen when it reaches `threshold`. `queries` holds every query in order."""
+    """One library, `math`, in a dict. A query's score is the share of its words that a template's name, tags and
+    description have; the best is chosen when it reaches `threshold`. `queries` holds every query in order. Templates
+    are changed by revision as in the real store, but not checked."""
 
     def __init__(self, templates: Iterable[ThoughtTemplate] = (), *, threshold: float = 0.5) -> None:
         self.queries: list[Query] = []
         self._templates = {template.id: template for template in templates}
+        self._earlier: dict[str, list[ThoughtTemplate]] = {key: [each] for key, each in self._templates.items()}
         self._threshold = threshold
 
     async def search(self, request: SearchRequest) -> SearchResponse:
+        _only_math(request.library)
         return SearchResponse(retrievals=tuple(self._retrieve(query, request) for query in request.queries))
 
-    async def get(self, template_id: str) -> ThoughtTemplate:
-        try:
+    async def get(self, template_id: str, *, library: str = "math", revision: int | None = None) -> ThoughtTemplate:
+        _only_math(library)
+        if template_id not in self._templates:
+            raise NotFound(f"there is no template {template_id!r}")
+        if revision is None:
             return self._templates[template_id]
-        except KeyError:
-            raise NotFound(f"there is no template {template_id!r}") from None
+        for template in self._earlier[template_id]:
+            if template.revision == revision:
+                return template
+        raise NotFound(f"the template {template_id!r} has no revision {revision}")
+
+    async def create(
+        self, template: ThoughtTemplate, *, library: str = "math", by: str = "", note: str = ""
+    ) -> ThoughtTemplate:
+        _only_math(library)
+        if template.id in self._templates:
+            raise Conflict(f"id: there is a template {template.id!r} already", param="id")
+        return self._keep(template, 1)
+
+    async def update(
+        self, template: ThoughtTemplate, *, library: str = "math", by: str = "", note: str = ""
+    ) -> ThoughtTemplate:
+        current = await self.get(template.id, library=library)
+        if template.revision != current.revision:
+            raise PreconditionFailed(f"the template {template.id!r} is at revision {current.revision}")
+        return self._keep(template, current.revision + 1)
+
+    async def activate(
+        self, template_id: str, *, library: str = "math", by: str = "", note: str = ""
+    ) -> ThoughtTemplate:
+        return await self._move(template_id, library, TemplateStatus.ACTIVE)
+
+    async def retire(self, template_id: str, *, library: str = "math", by: str = "", note: str = "") -> ThoughtTemplate:
+        return await self._move(template_id, library, TemplateStatus.RETIRED)
+
+    async def rollback(
+        self, template_id: str, to: int, *, library: str = "math", by: str = "", note: str = ""
+    ) -> ThoughtTemplate:
+        earlier = await self.get(template_id, library=library, revision=to)
+        return self._keep(earlier, self._templates[template_id].revision + 1)
+
+    async def _move(self, template_id: str, library: str, status: TemplateStatus) -> ThoughtTemplate:
+        current = await self.get(template_id, library=library)
+        if current.status is status:
+            return current
+        return self._keep(current.model_copy(update={"status": status}), current.revision + 1)
+
+    def _keep(self, template: ThoughtTemplate, revision: int) -> ThoughtTemplate:
+        kept = template.model_copy(update={"revision": revision})
+        self._templates[kept.id] = kept
+        self._earlier.setdefault(kept.id, []).append(kept)
+        return kept
 
     async def list(
         self,
         *,
+        library: str = "math",
         field: str | None = None,
         type: TemplateType | None = None,
         tag: str | None = None,
@@ -122,6 +173,7 @@ class FakeTemplateStore:
         cursor: str = "",
         limit: int = 50,
     ) -> TemplatePage:
+        _only_math(library)
         found = [
             template
             for name, template in sorted(self._templates.items())
@@ -154,6 +206,11 @@ class FakeTemplateStore:
             ),
             template=self._templates[ranked[0][1]] if fits else None,
         )
+
+
+def _only_math(library: str) -> None:
+    if library != "math":
+        raise NotFound(f"there is no library {library!r}", param="library")
 
 
 def _under(template: ThoughtTemplate, field: str) -> bool:

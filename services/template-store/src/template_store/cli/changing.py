@@ -1,0 +1,97 @@
+"""Commands that change templates of a running store. Every change stands in the history."""
+
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.text import Text
+
+from reasonflux.contracts import TemplateStatus, ThoughtTemplate
+from reasonflux.errors import InvalidRequest, ReasonFluxError
+from reasonflux.store_client import TemplateStoreClient
+from template_store import library as on_disk
+from template_store.cli.asking import MATH, ByOption, LibraryOption, NoteOption, ask, console, said
+from template_store.errors import LibraryInvalid
+
+
+def add(
+    files: Annotated[list[Path], typer.Argument(help="YAML files, a template each")],
+    quarantined: Annotated[bool, typer.Option(help="keep it from being found until it is activated")] = False,
+    library: LibraryOption = MATH,
+    by: ByOption = "",
+    note: NoteOption = "",
+) -> None:
+    """Add templates. Search finds them at once, unless they are quarantined."""
+    status = TemplateStatus.QUARANTINED if quarantined else TemplateStatus.ACTIVE
+    templates = [on_disk.read_template(path).model_copy(update={"status": status}) for path in files]
+
+    async def added(store: TemplateStoreClient) -> None:
+        for template in templates:
+            said(await store.create(template, library=library, by=by, note=note))
+
+    ask(added)
+
+
+def edit(template_id: str, library: LibraryOption = MATH, by: ByOption = "", note: NoteOption = "") -> None:
+    """Change a template in your editor ($VISUAL or $EDITOR). Nothing is lost when the change is refused."""
+    template = ask(lambda store: store.get(template_id, library=library))
+    folder = Path(tempfile.mkdtemp(prefix="reasonflux-"))
+    path = folder / f"{template.id}.yaml"
+    path.write_text(_as_yaml(template), encoding="utf-8")
+    before = path.read_bytes()
+    _open_editor(path)
+    if path.read_bytes() == before:
+        console.print("nothing changed")
+        return
+    try:
+        changed = on_disk.read_template(path).model_copy(update={"revision": template.revision})
+        said(ask(lambda store: store.update(changed, library=library, by=by, note=note)))
+    except (ReasonFluxError, LibraryInvalid):
+        console.print(Text(f"your text is kept in {path}"))
+        raise
+
+
+def _as_yaml(template: ThoughtTemplate) -> str:
+    data = template.model_dump(mode="json", exclude={"revision"}, exclude_none=True)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _open_editor(path: Path) -> None:
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    try:
+        ended = subprocess.run([*shlex.split(editor), str(path)], check=False)
+    except OSError as error:
+        raise InvalidRequest(f"the editor {editor!r} cannot be started: {error}", hint="set EDITOR") from error
+    if ended.returncode:
+        raise InvalidRequest(f"the editor {editor!r} ended with {ended.returncode}; nothing was changed")
+
+
+def activate(template_id: str, library: LibraryOption = MATH, by: ByOption = "", note: NoteOption = "") -> None:
+    """Let search find a template. It must pass the machine checks."""
+    said(ask(lambda store: store.activate(template_id, library=library, by=by, note=note)))
+
+
+def quarantine(template_id: str, library: LibraryOption = MATH, by: ByOption = "", note: NoteOption = "") -> None:
+    """Keep a template from being found until it is activated again."""
+    said(ask(lambda store: store.quarantine(template_id, library=library, by=by, note=note)))
+
+
+def retire(template_id: str, library: LibraryOption = MATH, by: ByOption = "", note: NoteOption = "") -> None:
+    """Take a template out of use; its history stays."""
+    said(ask(lambda store: store.retire(template_id, library=library, by=by, note=note)))
+
+
+def rollback(
+    template_id: str,
+    to: Annotated[int, typer.Option(min=1, help="the revision to go back to; `templates history` shows them")],
+    library: LibraryOption = MATH,
+    by: ByOption = "",
+    note: NoteOption = "",
+) -> None:
+    """Make a template again what it was."""
+    said(ask(lambda store: store.rollback(template_id, to, library=library, by=by, note=note)))

@@ -1,0 +1,1 @@
+"""How a library grows: drafts from solved problems, fresh variants of an example, the trial that a draft must pass."""
