@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -17,9 +18,12 @@ from navigator.ports import Claim, Journal
 from reasonflux.contracts import (
     ActionFailed,
     ActionKind,
+    Budget,
+    Delivery,
     Event,
     Failure,
     FailureKind,
+    Options,
     Outcome,
     Problem,
     SessionFinished,
@@ -28,6 +32,9 @@ from reasonflux.contracts import (
 
 MAX_CLAIMS = 4
 STARTED = SessionStarted(problem=Problem(text="What is 1 + 1?"))
+NOTIFYING = STARTED.model_copy(update={"delivery": Delivery(webhook="https://example.com/done")})
+OVERDUE = STARTED.model_copy(update={"options": Options(budget=Budget(seconds=0.0))})
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STEP = ActionFailed(action=ActionKind.PLAN, failure=Failure(kind=FailureKind.INTERNAL, message="step"))
 SOLVED = SessionFinished(outcome=Outcome.SOLVED, answer="2")
 
@@ -71,16 +78,39 @@ class BothJournals(RuleBasedStateMachine):
     def pick(self, n: int) -> str:
         return self.ids[n % len(self.ids)] if self.ids else "nobody"
 
-    @rule(key=st.sampled_from([None, None, "a", "b"]), print_=st.sampled_from(["x", "y"]), tenant=st.booleans())
-    def create(self, key: str | None, print_: str, tenant: bool) -> None:
+    @rule(
+        key=st.sampled_from([None, None, "a", "b"]),
+        print_=st.sampled_from(["x", "y"]),
+        tenant=st.booleans(),
+        first=st.sampled_from([STARTED, NOTIFYING, OVERDUE]),
+    )
+    def create(self, key: str | None, print_: str, tenant: bool, first: SessionStarted) -> None:
         session_id = f"s{len(self.ids)}"
         self.ids.append(session_id)
         names = {"tenant": "other" if tenant else "default", "idempotency_key": key, "fingerprint": print_}
-        self.both(lambda journal: journal.create(session_id, STARTED, **names))
+        self.both(lambda journal: journal.create(session_id, first, **names))
 
     @rule(target=claims, lease=LEASES)
     def claim(self, lease: float) -> Claim | None:
-        return self.both(lambda journal: journal.claim("worker", lease))
+        async def claim(journal: Journal) -> Claim | None:
+            given = await journal.claim("worker", lease)
+            return given and given.model_copy(update={"at": EPOCH})  # each journal has its own clock
+
+        return self.both(claim)
+
+    @rule()
+    def end_overdue(self) -> None:
+        self.both(lambda journal: journal.end_overdue(0.0))
+
+    @rule(settle=st.booleans())
+    def notify(self, settle: bool) -> None:
+        async def notify(journal: Journal) -> Any:
+            notice = await journal.due_notice(3600.0)
+            if notice is not None and settle:
+                await journal.settle_notice(notice.session_id)
+            return notice
+
+        self.both(notify)
 
     @rule(claim=claims, events=EVENTS, off=st.sampled_from([0, 0, 0, 1, -1]))
     def commit(self, claim: Claim | None, events: list[Event], off: int) -> None:
