@@ -76,6 +76,9 @@ async def test_variants_depend_on_the_seed_and_on_nothing_else() -> None:
         "Pipes 6 and 6 fill a tank in 6 hours, 3 and 3 in 3 hours.",
         "The times are 6, 3 and 9.",
         "A 6-hour pipe and x3 are used.",
+        "One pipe needs 6 hours, the other x^3 hours.",
+        "The pipes need 6 and -3 hours.",
+        "The terms a_(k+3) and 6 are known.",
     ],
 )
 async def test_numbers_that_cannot_be_exchanged_give_no_variant(problem: str) -> None:

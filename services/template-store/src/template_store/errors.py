@@ -46,7 +46,7 @@ class LibraryInvalid(ReasonFluxError):
         listed = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(
             f"the template library has {len(self.problems)} problem(s):\n{listed}",
-            hint="mend the files named, or point REASONFLUX_LIBRARY_DIR at another library",
+            hint="mend what is named; `reasonflux templates validate FOLDER` checks all of it",
         )
 
 

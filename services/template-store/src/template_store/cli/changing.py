@@ -17,6 +17,7 @@ from reasonflux.store_client import TemplateStoreClient
 from template_store import library as on_disk
 from template_store.cli.asking import MATH, ByOption, LibraryOption, NoteOption, ask, console, said
 from template_store.errors import LibraryInvalid
+from template_store.growth import DRAFTED
 
 
 def add(
@@ -71,9 +72,21 @@ def _open_editor(path: Path) -> None:
         raise InvalidRequest(f"the editor {editor!r} ended with {ended.returncode}; nothing was changed")
 
 
-def activate(template_id: str, library: LibraryOption = MATH, by: ByOption = "", note: NoteOption = "") -> None:
-    """Let search find a template. It must pass the machine checks."""
-    said(ask(lambda store: store.activate(template_id, library=library, by=by, note=note)))
+def activate(
+    template_id: str,
+    library: LibraryOption = MATH,
+    by: ByOption = "",
+    note: NoteOption = "",
+    untried: Annotated[bool, typer.Option(help="a draft too, without a trial: where no engine is at hand")] = False,
+) -> None:
+    """Let search find a template. It must pass the machine checks; an LLM's draft must pass its trial first."""
+    template = ask(lambda store: store.get(template_id, library=library))
+    if template.provenance.source == DRAFTED and not untried:
+        from template_store.cli.growing import trial
+
+        trial(template_id, library=library, by=by, activate=True)
+    else:
+        said(ask(lambda store: store.activate(template_id, library=library, by=by, note=note)))
 
 
 def quarantine(template_id: str, library: LibraryOption = MATH, by: ByOption = "", note: NoteOption = "") -> None:

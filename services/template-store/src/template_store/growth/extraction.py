@@ -32,6 +32,7 @@ from reasonflux.engine import Engine, Message
 from reasonflux.errors import InvalidRequest, ReasonFluxError
 from reasonflux.json_reply import parse_reply
 from template_store.checks import Checks
+from template_store.growth import DRAFTED
 from template_store.importing import slug
 from template_store.ranking import fold
 
@@ -176,7 +177,7 @@ def _template(draft: Draft, pair: SolvedProblem, taken: Collection[str]) -> Thou
     ids = (base, *(f"{base[:76]}-{number}" for number in range(2, 1000)))
     return ThoughtTemplate(
         id=next(candidate for candidate in ids if candidate not in taken),
-        provenance=Provenance(source="extracted", detail=pair.source or None),
+        provenance=Provenance(source=DRAFTED, detail=pair.source or None),
         status=TemplateStatus.QUARANTINED,
         **draft.model_dump(),
     )

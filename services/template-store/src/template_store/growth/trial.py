@@ -1,4 +1,7 @@
-"""Does a template help? The executor solves fresh variants of its example with the template and without, in pairs."""
+"""Does a template help? The executor solves fresh variants of its example with the template and without, in pairs.
+
+Both times the step's goal is the template's name, as a navigator would put it: only the template's own words differ.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -85,7 +88,7 @@ async def trial(
 
     async def solved(variant: Variant, chosen: ThoughtTemplate | None) -> bool:
         request = InstantiateRequest(
-            goal="find the answer to the problem",
+            goal=template.name,
             template=chosen,
             statements=Problem(text=variant.problem).statements,
         )

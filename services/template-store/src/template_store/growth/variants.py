@@ -15,6 +15,12 @@ from template_store.checks import Calculates
 TRIES = 40
 """Draws per variant asked for; most are refused by a condition of the template (whole numbers, a triangle …)."""
 _LITERAL = re.compile(r"-?\d+(?:\.\d+)?")
+_DIGITS = re.compile(r"\d+(?:\.\d+)?")
+# A number that may be exchanged stands alone: not in an exponent, an index or a product, and not in a list of numbers.
+_BEFORE = re.compile(r"""(?:^|[\s(\["'$])$""")
+_AFTER = re.compile(r"""$|[\s%°)\]"'$]|[.,;:?!](?:\s|$)""")
+_LISTED_BEFORE = re.compile(r"(?:\d|\.\.\.)\s*[,;]\s*$")
+_LISTED_AFTER = re.compile(r"\s*[,;]\s*(?:-?\d|\.\.\.)")
 
 
 class Variant(Contract):
@@ -26,21 +32,28 @@ class Variant(Contract):
 
 
 def slots(template: ThoughtTemplate) -> dict[str, tuple[int, int]]:
-    """Where in the example's text each binding stands, for the bindings that stand there exactly once as a number."""
-    literals = [text for text in template.example.bindings.values() if _LITERAL.fullmatch(text)]
+    """Where in the example's text each binding stands, for those that stand there exactly once, as a number alone."""
+    literals = [text.lstrip("-") for text in template.example.bindings.values() if _LITERAL.fullmatch(text)]
     found = {}
     for name, text in template.example.bindings.items():
-        if literals.count(text) != 1 or text not in literals:
-            continue
-        places = [match.span() for match in _numbers(template.example.problem) if match.group() == text]
-        if len(places) == 1:
-            found[name] = places[0]
+        place = _place(template.example.problem, text) if literals.count(text.lstrip("-")) == 1 else None
+        if place is not None:
+            found[name] = place
     return found
 
 
-def _numbers(text: str) -> list[re.Match[str]]:
-    """Numbers that stand alone: none that is part of a word, of a decimal, or of a list such as 1, 2, 3."""
-    return list(re.finditer(r"(?<![\w.,])(?<!\d, )-?\d+(?:\.\d+)?(?!\w|[.,] ?\d)", text))
+def _place(problem: str, literal: str) -> tuple[int, int] | None:
+    if not _LITERAL.fullmatch(literal):
+        return None
+    runs = [match for match in _DIGITS.finditer(problem) if match.group() == literal.lstrip("-")]
+    if len(runs) != 1:
+        return None
+    end = runs[0].end()
+    start = end - len(literal)
+    before, after = problem[: max(0, start)], problem[end:]
+    alone = problem[start:end] == literal and _BEFORE.search(before) and _AFTER.match(after)
+    listed = _LISTED_BEFORE.search(before) or _LISTED_AFTER.match(after)
+    return (start, end) if alone and not listed else None
 
 
 async def variants(template: ThoughtTemplate, calculator: Calculates, *, count: int, seed: int) -> list[Variant]:
