@@ -1,6 +1,6 @@
 """The tiny run: tokenizer, then navigator and executor at the same time on a core each, then publish.
 
-in    configs/tiny-cpu.yaml, the template library
+in    configs/tiny-cpu.yaml, the templates of the ladder in the library
 out   runs/<name>/ (tokenizer, checkpoints, curves) and models/reasonflux-tiny/<role>/
 run   make train-tiny        (or: reasonflux train tiny --config training/configs/tiny-cpu.yaml)
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
-from evaluation.ladder import Split
+from evaluation.ladder import ALL, Split
 from template_store import library as templates
 from training import corpus, publish, scratch
 from training.settings import Role, RunConfig, load
@@ -50,7 +50,9 @@ def run(config_path: Path, library_folder: Path, runs: Path, models: Path) -> No
 
 
 def read_library(folder: Path) -> corpus.Library:
-    return {template.id: template for template in templates.read(folder)}
+    """The templates that the ladder's problems need. The weights are made for these; the library holds many more."""
+    needed = {family.template_id for family in ALL.values()}
+    return {template.id: template for template in templates.read(folder) if template.id in needed}
 
 
 def prepare_tokenizer(config: RunConfig, library: corpus.Library, folder: Path) -> PreTrainedTokenizerFast:
