@@ -1,6 +1,7 @@
 """The embedded stack, started once for the whole test run, as a user starts it: `reasonflux up`, `reasonflux down`."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from socket import socket
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "models" / "reasonflux-tiny"
 PORTS = ("navigator", "executor", "template_store", "navigator_engine", "executor_engine", "redis")
+GROWING = "growing"
+LIBRARIES = ("math", GROWING)
+"""What the navigator offers: the shipped library, and one that a test makes and fills while the stack runs."""
 
 
 def why_not() -> str | None:
@@ -51,6 +55,7 @@ def embedded_stack(home: Path) -> Iterator[Embedded]:
         **inherited,
         "REASONFLUX_HOME": str(home),
         "COLUMNS": "160",
+        "REASONFLUX_LIBRARIES": json.dumps(LIBRARIES),
         **{f"REASONFLUX_{name.upper()}_PORT": str(port) for name, port in ports.items()},
     }
     stack = Embedded(env)

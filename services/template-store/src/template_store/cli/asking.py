@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -10,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from reasonflux.contracts import Fault, TemplateStatus, ThoughtTemplate
+from reasonflux.errors import InvalidRequest, ReasonFluxError
 from reasonflux.http import http_client
 from reasonflux.store_client import DEFAULT_LIBRARY, TemplateStoreClient
 from template_store.settings import CliSettings
@@ -26,13 +28,20 @@ MATH = DEFAULT_LIBRARY
 
 
 def ask(question: Callable[[TemplateStoreClient], Awaitable[Answer]]) -> Answer:
-    """One conversation with the store at REASONFLUX_TEMPLATE_STORE_URL."""
+    """One conversation with the store at REASONFLUX_TEMPLATE_STORE_URL.
+
+    Everything that is wrong with what was sent is printed: the error's sentence names the first fault only."""
 
     async def asked() -> Answer:
         async with http_client() as http:
             return await question(TemplateStoreClient(http, CliSettings().template_store_url))
 
-    return asyncio.run(asked())
+    try:
+        return asyncio.run(asked())
+    except ReasonFluxError as error:
+        if len(error.faults) > 1:
+            report((("", fault.field, fault.message) for fault in error.faults), first="")
+        raise
 
 
 async def every(
@@ -46,6 +55,10 @@ async def every(
         found += page.templates
         cursor = page.next_cursor
     return found
+
+
+def unwritable(path: Path, error: OSError) -> InvalidRequest:
+    return InvalidRequest(f"{path} cannot be written: {error.strerror}", hint="name a file in a folder that is there")
 
 
 def said(template: ThoughtTemplate) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,7 +17,6 @@ from reasonflux.errors import InvalidRequest, ReasonFluxError
 from reasonflux.store_client import TemplateStoreClient
 from template_store import library as on_disk
 from template_store.cli.asking import MATH, ByOption, LibraryOption, NoteOption, ask, console, said
-from template_store.errors import LibraryInvalid
 from template_store.growth import DRAFTED
 
 
@@ -43,18 +43,39 @@ def edit(template_id: str, library: LibraryOption = MATH, by: ByOption = "", not
     template = ask(lambda store: store.get(template_id, library=library))
     folder = Path(tempfile.mkdtemp(prefix="reasonflux-"))
     path = folder / f"{template.id}.yaml"
-    path.write_text(_as_yaml(template), encoding="utf-8")
-    before = path.read_bytes()
-    _open_editor(path)
-    if path.read_bytes() == before:
-        console.print("nothing changed")
-        return
+    before = _as_yaml(template).encode()
+    path.write_bytes(before)
     try:
-        changed = on_disk.read_template(path).model_copy(update={"revision": template.revision})
-        said(ask(lambda store: store.update(changed, library=library, by=by, note=note)))
-    except (ReasonFluxError, LibraryInvalid):
-        console.print(Text(f"your text is kept in {path}"))
+        _open_editor(path)
+        if _saved(path) == before:
+            console.print("nothing changed")
+        else:
+            changed = _edited(path, template)
+            said(ask(lambda store: store.update(changed, library=library, by=by, note=note)))
+    except ReasonFluxError:
+        if path.exists() and path.read_bytes() != before:
+            console.print(Text(f"your text is kept in {path}"), soft_wrap=True)
+        else:
+            shutil.rmtree(folder)
         raise
+    shutil.rmtree(folder)
+
+
+def _saved(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"the editor left no {path}: {error.strerror}; nothing was changed") from error
+
+
+def _edited(path: Path, template: ThoughtTemplate) -> ThoughtTemplate:
+    changed = on_disk.read_template(path)
+    if changed.id != template.id:
+        raise InvalidRequest(
+            f"id: is {changed.id!r}, but {template.id!r} was to be edited; an id never changes",
+            hint="add it as a new template with `templates add`, and retire this one",
+        )
+    return changed.model_copy(update={"revision": template.revision})
 
 
 def _as_yaml(template: ThoughtTemplate) -> str:
@@ -66,8 +87,8 @@ def _open_editor(path: Path) -> None:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
         ended = subprocess.run([*shlex.split(editor), str(path)], check=False)
-    except OSError as error:
-        raise InvalidRequest(f"the editor {editor!r} cannot be started: {error}", hint="set EDITOR") from error
+    except (OSError, ValueError) as error:  # ValueError: a quotation that does not end
+        raise InvalidRequest(f"the editor {editor} cannot be started: {error}", hint="set EDITOR") from error
     if ended.returncode:
         raise InvalidRequest(f"the editor {editor!r} ended with {ended.returncode}; nothing was changed")
 

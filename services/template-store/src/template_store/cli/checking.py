@@ -10,7 +10,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from reasonflux.contracts import Fault, ThoughtTemplate
-from template_store.cli.asking import console, faulty, progress, report
+from template_store.cli.asking import console, faulty, progress, report, unwritable
 from template_store.errors import LibraryInvalid
 from template_store.ports import Vectors
 from template_store.settings import Settings
@@ -118,11 +118,16 @@ def coverage(
 
     templates, _ = _templates(folder)
     problems = [problem for path in against for problem in read_benchmark(path)]
+    if write:  # it takes a while: better refused now than at the end
+        try:
+            write.open("a").close()
+        except OSError as error:
+            raise unwritable(write, error) from error
     with progress.status(f"looking for templates for {len(problems)} problems"):
         text = asyncio.run(_drawn(templates, problems))
     if write:
         write.write_text(text, encoding="utf-8")
-        console.print(Text(f"written to {write}"))
+        console.print(Text(f"written to {write}"), soft_wrap=True)
     else:
         console.print(Text(text))
 

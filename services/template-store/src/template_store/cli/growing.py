@@ -14,7 +14,7 @@ from rich.text import Text
 from reasonflux.client import ExecutorClient, NavigatorClient
 from reasonflux.contracts import TemplateStatus
 from reasonflux.engine import EngineConfig, OpenAIEngine, engine_http
-from reasonflux.errors import InvalidRequest
+from reasonflux.errors import Conflict, InvalidRequest
 from reasonflux.http import http_client
 from reasonflux.store_client import TemplateStoreClient
 from template_store.cli.asking import (
@@ -64,10 +64,15 @@ async def _extract(pairs: Path | None, sessions: list[str], repairs: int, librar
             progress.print(Text(f"{number}/{len(problems)} {pair.source}", style="dim"))
             found = await extract(pair, OpenAIEngine(line, config), Checks(calculator), held, repairs=repairs)
             refused += faulty(found.source, found.faults)
-            if found.template is not None and not any(fault.field == "name" for fault in found.faults):
+            if found.template is None or any(fault.field == "name" for fault in found.faults):
+                continue
+            try:
                 said(await services.store.create(found.template, library=library, by=by, note=note))
-                held.append(found.template)
-                kept += 1
+            except (Conflict, InvalidRequest) as error:  # the other drafts are not held up
+                refused.append((found.source, error.param or "", error.failure.message))
+                continue
+            held.append(found.template)
+            kept += 1
     console.print(f"{len(problems)} solved problems: {kept} drafts, all quarantined")
     if refused:
         report(refused, first="from")

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import shutil
 import sys
+import tempfile
 from collections import Counter
 from contextlib import aclosing
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +20,26 @@ from reasonflux.errors import InvalidRequest
 from reasonflux.store_client import TemplateStoreClient
 from template_store import library as on_disk
 from template_store import transfer
-from template_store.cli.asking import MATH, ByOption, LibraryOption, NoteOption, ask, console, faulty, progress, report
+from template_store.cli.asking import (
+    MATH,
+    ByOption,
+    LibraryOption,
+    NoteOption,
+    ask,
+    console,
+    faulty,
+    progress,
+    report,
+    unwritable,
+)
 from template_store.importing import read_v1
 
-_FORMATS = {".jsonl": TransferFormat.JSONL, ".yaml": TransferFormat.YAML, ".yml": TransferFormat.YAML}
+_FORMATS = {
+    ".jsonl": TransferFormat.JSONL,
+    ".ndjson": TransferFormat.JSONL,
+    ".yaml": TransferFormat.YAML,
+    ".yml": TransferFormat.YAML,
+}
 
 
 def import_(
@@ -35,14 +54,26 @@ def import_(
     by: ByOption = "",
     note: NoteOption = "",
 ) -> None:
-    """Bring templates in: each arrives or is refused with a reason, and it is said which of them pass the checks."""
+    """Bring templates in: each arrives or is refused with a reason, and it is said which of them pass the checks.
+
+    Exit code 1 when not all arrive."""
     templates, refused = _read(source)
     console.print(f"{len(templates) + len(refused)} entries: {len(templates)} can be read, {len(refused)} cannot")
     if refused:
-        report(refused, first="entry")
-    _checks(templates)
-    if dry_run or not templates:
-        return
+        report(chain.from_iterable(refused), first="entry")
+    if templates:
+        _checks(templates)
+    arrived = True
+    if templates and not dry_run:
+        arrived = _sent(templates, library, create=create, active=active, update=update, by=by, note=note)
+    if refused or not arrived:
+        raise typer.Exit(1)
+
+
+def _sent(
+    templates: list[ThoughtTemplate], library: str, *, create: bool, active: bool, update: bool, by: str, note: str
+) -> bool:
+    """Send them and say what became of them. Returns whether all were taken."""
     status = TemplateStatus.ACTIVE if active else TemplateStatus.QUARANTINED
     content = b"".join(transfer.written(templates, TransferFormat.JSONL))
 
@@ -51,10 +82,20 @@ def import_(
             await store.create_library(library)
         return await store.import_templates(content, library=library, status=status, update=update, by=by, note=note)
 
-    _outcome(ask(sent), templates)
+    found = ask(sent)
+    counts = ", ".join(f"{outcome.value} {count}" for outcome, count in found.counts.items() if count)
+    console.print(f"{found.library}: {counts or 'nothing'}")
+    refused = [entry for entry in found.entries if entry.outcome is ImportOutcome.REFUSED]
+    if refused:
+        report(row for entry in refused for row in faulty(entry.template_id or entry.place, entry.faults))
+    return not refused
 
 
-def _read(source: Path) -> tuple[list[ThoughtTemplate], list[tuple[str, str, str]]]:
+_Row = tuple[str, str, str]
+
+
+def _read(source: Path) -> tuple[list[ThoughtTemplate], list[list[_Row]]]:
+    """The templates, and what is wrong with each of the other entries."""
     if source.is_dir():
         return list(on_disk.read(source)), []
     try:
@@ -64,12 +105,12 @@ def _read(source: Path) -> tuple[list[ThoughtTemplate], list[tuple[str, str, str
     data = _json(content) if source.suffix == ".json" else None
     if isinstance(data, dict) and "id" not in data:
         arrivals = read_v1(data)
-        refused = [(arrival.place, "", arrival.refused) for arrival in arrivals if arrival.refused]
+        refused = [[(arrival.place, "", arrival.refused)] for arrival in arrivals if arrival.refused]
         return [arrival.template for arrival in arrivals if arrival.template], refused
     received = transfer.read(content, _FORMATS.get(source.suffix, TransferFormat.JSON))
     return (
         [entry.template for entry in received if entry.template],
-        [row for entry in received for row in faulty(entry.template_id or entry.place, entry.faults)],
+        [faulty(entry.template_id or entry.place, entry.faults) for entry in received if entry.template is None],
     )
 
 
@@ -97,15 +138,6 @@ def _checks(templates: list[ThoughtTemplate]) -> None:
             console.print(f"and {len(reasons) - 12} other reasons")
 
 
-def _outcome(found: ImportReport, templates: list[ThoughtTemplate]) -> None:
-    counts = ", ".join(f"{outcome.value} {count}" for outcome, count in found.counts.items() if count)
-    console.print(f"{found.library}: {counts or 'nothing'}")
-    refused = [entry for entry in found.entries if entry.outcome is ImportOutcome.REFUSED]
-    if refused:
-        report([row for entry in refused for row in faulty(entry.template_id or entry.place, entry.faults)])
-        raise typer.Exit(1)
-
-
 def export(
     to: Annotated[Path | None, typer.Option(help="a file; default: the terminal")] = None,
     format: Annotated[TransferFormat, typer.Option(help="jsonl or yaml")] = TransferFormat.JSONL,
@@ -115,12 +147,23 @@ def export(
 ) -> None:
     """Write a library out, in a form that `import` takes."""
 
-    async def written(store: TemplateStoreClient) -> None:
-        async with aclosing(store.export(format, library=library, field=field, status=status)) as pieces:
-            with to.open("wb") if to else sys.stdout.buffer as file:
-                async for piece in pieces:
-                    file.write(piece)
+    # Whole before the file is opened: an export that breaks off leaves the last one as it was.
+    with tempfile.TemporaryFile() as whole:
 
-    ask(written)
-    if to:
-        progress.print(Text(f"written to {to}"))
+        async def written(store: TemplateStoreClient) -> None:
+            async with aclosing(store.export(format, library=library, field=field, status=status)) as pieces:
+                async for piece in pieces:
+                    whole.write(piece)
+
+        ask(written)
+        whole.seek(0)
+        if to is None:
+            shutil.copyfileobj(whole, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return
+        try:
+            with to.open("wb") as file:
+                shutil.copyfileobj(whole, file)
+        except OSError as error:
+            raise unwritable(to, error) from error
+    progress.print(Text(f"written to {to}"), soft_wrap=True)
