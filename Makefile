@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down status test check format train-tiny eval bench-calculator constraints clean
+.PHONY: help install demo up down status test check format train-tiny eval bench-calculator bench-retrieval bench-index constraints clean
 
 BIN := .venv/bin
 REASONFLUX := $(BIN)/reasonflux
@@ -11,6 +11,7 @@ override PROBLEM := $(value PROBLEM)
 export PROBLEM
 EVAL_ARGS ?= ladder --split heldout --limit 500 --depth 1,2
 TEST_ARGS ?=
+BENCH_ARGS ?=
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +52,12 @@ eval: install  ## score the running stack on held-out problems; EVAL_ARGS="…" 
 
 bench-calculator: install  ## time ordinary expressions through the jailed calculator
 	@$(BIN)/python packages/calculator/benchmarks/expression_latency.py
+
+bench-retrieval: install  ## how often the right template is found, and how fast (writes docs/results/retrieval.md)
+	@OMP_NUM_THREADS=1 $(BIN)/python services/template-store/benchmarks/retrieval.py $(BENCH_ARGS)
+
+bench-index: install  ## the dense index at 10k, 100k and 1M templates (writes docs/results/index-scale.md)
+	@OMP_NUM_THREADS=1 $(BIN)/python services/template-store/benchmarks/index_scale.py $(BENCH_ARGS)
 
 constraints: install  ## write constraints.txt anew from .venv
 	@{ grep '^#' constraints.txt; { $(BIN)/pip freeze --all --exclude-editable --exclude pip; \

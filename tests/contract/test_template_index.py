@@ -1,17 +1,27 @@
 """One suite for the FAISS index and the exact fake, on real embeddings; and the embedder and its caches."""
 
+import asyncio
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import faiss
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from template_store.embedding import EmbeddingCache, SentenceEmbedder, packaged_minilm, verify_weights
+from template_store.embedding import Runtime, SentenceEmbedder
+from template_store.embedding_cache import EmbeddingCache
 from template_store.errors import ModelUnavailable, WeightsRefused
 from template_store.index import FaissIndex
 from template_store.ports import Entry, Index, Vectors
 from template_store.testing import ExactIndex, WordEmbedder
+from template_store.weights import packaged_minilm, verify_weights
 
 pytestmark = pytest.mark.faiss
 
@@ -22,14 +32,44 @@ TEXTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the ONNX files made from the weights are kept."""
+    return tmp_path_factory.mktemp("models")
+
+
 @pytest.fixture
-async def embedder() -> AsyncIterator[SentenceEmbedder]:
-    opened = await SentenceEmbedder.open()
+async def embedder(models: Path) -> AsyncIterator[SentenceEmbedder]:
+    opened = await SentenceEmbedder.open(cache_dir=models)
     yield opened
     opened.close()
 
 
-@pytest.fixture(params=[FaissIndex, ExactIndex], ids=["faiss", "exact"])
+@pytest.fixture(params=list(Runtime))
+async def any_embedder(request: pytest.FixtureRequest, models: Path) -> AsyncIterator[SentenceEmbedder]:
+    opened = await SentenceEmbedder.open(cache_dir=models, runtime=request.param)
+    yield opened
+    opened.close()
+
+
+def coarse(dimension: int) -> Index:
+    """The large library's index on a small one: every search goes through the coarse index, as soon as there is one."""
+    return Settled(dimension, coarse_from=1, coarse=flat)
+
+
+def flat(vectors: Vectors) -> Any:
+    found = faiss.IndexFlatIP(vectors.shape[1])
+    found.add(np.ascontiguousarray(vectors))
+    return found
+
+
+class Settled(FaissIndex):
+    def upsert(self, entries: Sequence[Entry]) -> None:
+        super().upsert(entries)
+        self.settle()
+
+
+@pytest.fixture(params=[FaissIndex, coarse, ExactIndex], ids=["faiss", "coarse", "exact"])
 def new_index(request: pytest.FixtureRequest) -> Callable[[int], Index]:
     return request.param  # type: ignore[no-any-return]
 
@@ -115,7 +155,122 @@ async def test_faiss_and_the_fake_agree(embedder: SentenceEmbedder) -> None:
         assert [hit.similarity for hit in ours] == pytest.approx([hit.similarity for hit in theirs], abs=1e-5)
 
 
-async def test_embeddings_are_unit_vectors_and_do_not_depend_on_their_batch(embedder: SentenceEmbedder) -> None:
+async def test_named_templates_are_compared_in_the_order_asked(index: Index, embedder: SentenceEmbedder) -> None:
+    [query] = await embedder.embed(["Area of a circle"])
+    assert [hit.template_id for hit in index.compare(query, ["roots", "unheard-of", "circle"])] == ["roots", "circle"]
+    by_search = {hit.template_id: hit.parts for hit in index.search(query[None], 3)[0]}
+    for hit in index.compare(query, list(TEXTS)):
+        assert hit.parts == pytest.approx(by_search[hit.template_id], abs=1e-5)
+
+
+async def test_a_snapshot_makes_an_equal_index(index: Index, embedder: SentenceEmbedder) -> None:
+    index.delete(["roots"])
+    other = ExactIndex(embedder.dimension)
+    other.upsert(index.snapshot())
+    assert await ids(other, embedder, "circle") == await ids(index, embedder, "circle")
+
+
+IDS = st.sampled_from("abcdefgh")
+STEPS = st.lists(st.tuples(IDS, st.none() | st.integers(1, 3), st.integers(0, 10**6)), max_size=25)
+
+
+@pytest.mark.parametrize("options", [{}, {"coarse_from": 1, "coarse": flat}], ids=["exact", "coarse"])
+@given(steps=STEPS, limit=st.integers(1, 9), among=st.none() | st.sets(IDS))
+def test_after_any_changes_it_answers_as_the_fake(
+    options: dict[str, Any], steps: list[tuple[str, int | None, int]], limit: int, among: set[str] | None
+) -> None:
+    real, fake = FaissIndex(8, **options), ExactIndex(8)
+    for key, count, seed in steps:
+        for one in (real, fake):
+            if count is None:
+                one.delete([key])
+            else:
+                vectors = np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32)
+                vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+                one.upsert([Entry(key, tuple(f"document {n}" for n in range(count)), vectors)])
+    query = np.eye(8, dtype=np.float32)[:1]
+    expected, found = fake.search(query, limit, among)[0], real.search(query, limit, among)[0]
+    assert [hit.template_id for hit in found] == [hit.template_id for hit in expected]
+    assert [hit.similarity for hit in found] == pytest.approx([hit.similarity for hit in expected], abs=1e-5)
+    assert (real.stats().templates, real.stats().documents) == (fake.stats().templates, fake.stats().documents)
+    real.settle()
+
+
+def test_a_search_does_not_wait_for_a_coarse_index_that_is_being_built() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(vectors: Vectors) -> Any:
+        begun.set()
+        go_on.wait(60)
+        return flat(vectors)
+
+    index, rows = FaissIndex(4, coarse_from=3, coarse=slow), np.eye(4, dtype=np.float32)
+    index.upsert([Entry(str(n), ("name",), rows[n : n + 1]) for n in range(3)])
+    assert begun.wait(60)
+    index.upsert([Entry("3", ("name",), rows[3:])])  # written while it is built
+    index.delete(["0"])
+    assert [hit.template_id for hit in index.search(rows[3:], 1)[0]] == ["3"]
+    assert index.stats().kind == "faiss exact"
+    go_on.set()
+    index.settle()
+    assert index.stats().kind == "faiss IndexFlatIP"
+    assert [hit.template_id for hit in index.search(rows[3:], 1)[0]] == ["3"]
+    assert "0" not in {hit.template_id for hit in index.search(rows[:1], 4)[0]}
+
+
+async def test_a_start_with_a_kept_onnx_file_does_not_import_torch(embedder: SentenceEmbedder, models: Path) -> None:
+    program = (
+        "import asyncio, sys, pathlib\nfrom template_store.embedding import SentenceEmbedder\n"
+        "async def main():\n"
+        "    embedder = await SentenceEmbedder.open(cache_dir=pathlib.Path(sys.argv[1]))\n"
+        "    assert (await embedder.embed_queries(['circle'])).shape == (1, 384)\n"
+        "asyncio.run(main())\n"
+        "print([name for name in ('torch', 'sentence_transformers', 'onnx', 'transformers') if name in sys.modules])"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(models), stdout=subprocess.PIPE)
+    printed, _ = await process.communicate()
+    assert printed.decode().strip() == "[]"
+
+
+async def test_a_damaged_onnx_file_is_made_anew(embedder: SentenceEmbedder, models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
+    [kept] = (tmp_path / "models").glob("*int8.onnx")
+    sound = kept.read_bytes()
+    kept.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    again = await SentenceEmbedder.open(cache_dir=tmp_path)
+    try:
+        assert (await again.embed(["circle"]))[0] == pytest.approx((await embedder.embed(["circle"]))[0], abs=1e-5)
+    finally:
+        again.close()
+    assert kept.read_bytes() == sound
+
+
+async def test_a_folder_for_onnx_files_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("in the way")
+    embedder = await SentenceEmbedder.open(cache_dir=tmp_path)
+    try:
+        assert (await embedder.embed(["circle"])).shape == (1, 384)
+    finally:
+        embedder.close()
+
+
+async def test_every_runtime_gives_nearly_the_same_vectors_under_its_own_version(models: Path) -> None:
+    texts = [text for found in TEXTS.values() for text in found.values()]
+    texts += ["Find all integers n such that n^2 + 1 divides 2n + 8", "limit", "tangent to a circle from a point" * 9]
+    vectors, versions = {}, set()
+    for runtime in Runtime:
+        embedder = await SentenceEmbedder.open(cache_dir=models, runtime=runtime)
+        vectors[runtime] = await embedder.embed(texts)
+        versions.add(embedder.version)
+        embedder.close()
+    assert len(versions) == 3
+    assert (vectors[Runtime.FP32] * vectors[Runtime.TORCH]).sum(1) == pytest.approx(1, abs=1e-4)
+    assert (vectors[Runtime.INT8] * vectors[Runtime.TORCH]).sum(1).mean() >= 0.995
+    assert (vectors[Runtime.INT8] * vectors[Runtime.TORCH]).sum(1).min() >= 0.985
+
+
+async def test_embeddings_are_unit_vectors_and_do_not_depend_on_their_batch(any_embedder: SentenceEmbedder) -> None:
+    embedder = any_embedder
     texts = ["a circle", "a much longer text about the roots of a quadratic equation and their sum"]
     together = await embedder.embed(texts)
     assert np.linalg.norm(together, axis=1) == pytest.approx([1, 1], abs=1e-5)
@@ -123,8 +278,8 @@ async def test_embeddings_are_unit_vectors_and_do_not_depend_on_their_batch(embe
     assert (await embedder.embed([])).shape == (0, embedder.dimension)
 
 
-async def test_repeated_queries_are_remembered_up_to_a_limit() -> None:
-    embedder = await SentenceEmbedder.open(remembered=2)
+async def test_repeated_queries_are_remembered_up_to_a_limit(models: Path) -> None:
+    embedder = await SentenceEmbedder.open(remembered=2, cache_dir=models)
     try:
         first = await embedder.embed_queries(["a", "b", "a"])
         assert np.array_equal(first[0], first[2])
@@ -158,8 +313,8 @@ async def test_a_model_that_is_not_there_is_a_typed_error(tmp_path: Path) -> Non
         await SentenceEmbedder.open(str(tmp_path))
 
 
-async def test_a_model_by_path_has_a_version_of_its_own(embedder: SentenceEmbedder) -> None:
-    other = await SentenceEmbedder.open(str(packaged_minilm()))
+async def test_a_model_by_path_has_a_version_of_its_own(embedder: SentenceEmbedder, models: Path) -> None:
+    other = await SentenceEmbedder.open(str(packaged_minilm()), cache_dir=models)
     try:
         assert other.version != embedder.version
         assert (await other.embed(["circle"]))[0] == pytest.approx((await embedder.embed(["circle"]))[0], abs=1e-5)
@@ -187,6 +342,19 @@ async def test_a_second_start_embeds_only_what_changed(tmp_path: Path) -> None:
     after = await EmbeddingCache(tmp_path).embed(second, ["two", "three", "one"])
     assert second.asked == ["three"]
     assert np.array_equal(before[0], after[2])
+
+
+async def test_a_change_keeps_what_was_there_and_what_is_long_gone_goes(tmp_path: Path) -> None:
+    cache, embedder = EmbeddingCache(tmp_path), Counting()
+    await cache.embed(embedder, [str(n) for n in range(10)])
+    await cache.embed(embedder, ["changed"])
+    await EmbeddingCache(tmp_path).embed(embedder, [str(n) for n in range(10)])
+    assert len(embedder.asked) == 11
+    await EmbeddingCache(tmp_path).embed(embedder, ["1", "2"])
+    await EmbeddingCache(tmp_path).embed(embedder, ["1", "2"])
+    assert len(embedder.asked) == 11
+    await EmbeddingCache(tmp_path).embed(embedder, ["3"])
+    assert len(embedder.asked) == 12
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a zip", b"half"])

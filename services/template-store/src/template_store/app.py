@@ -18,7 +18,7 @@ from template_store import api, api_changes, library, seeding
 from template_store.bulk import Importer
 from template_store.checks import Calculates, Checks
 from template_store.editing import Editor
-from template_store.embedding import EmbeddingCache, SentenceEmbedder
+from template_store.embedding import EmbeddingCache, Runtime, SentenceEmbedder
 from template_store.libraries import Libraries
 from template_store.opened import OpenStore
 from template_store.ports import Embedder, Records
@@ -85,7 +85,11 @@ async def opened(
             stack.push_async_callback(records.close)
         await _reached(records, settings.redis_patience)
         if embedder is None:
-            embedder = await SentenceEmbedder.open(settings.embedding_model)
+            embedder = await SentenceEmbedder.open(
+                settings.embedding_model,
+                cache_dir=settings.cache_dir,
+                runtime=Runtime(settings.embedding_runtime),
+            )
             stack.callback(embedder.close)
         if calculator is None:
             calculator = await stack.enter_async_context(

@@ -134,22 +134,21 @@ class Bm25:
         found = np.zeros(len(self._keys))
         rarities = {token: self._rarity(token) for token in tokens(text)}
         held = sorted((token for token in rarities if token in self._postings), key=rarities.__getitem__, reverse=True)
-        read = 0
-        slots, counts, weights, sizes = [], [], [], []
+        postings, read = list[_Postings](), 0
         for token in held:
             posting = self._postings[token]
             read += len(posting.slots)
-            if read > self.LONGEST_READ and slots:
+            if read > self.LONGEST_READ and postings:
                 del rarities[token]
-                continue
-            slots.append(np.frombuffer(posting.slots, dtype=np.int32))
-            counts.append(np.frombuffer(posting.counts, dtype=np.float32))
-            weights.append(rarities[token])
-            sizes.append(len(posting.slots))
+            else:
+                postings.append(posting)
         best = sum(rarities.values()) * (self.K1 + 1)
-        if not slots or not best:
+        if not postings or not best:
             return found
-        where, often = np.concatenate(slots), np.concatenate(counts)
+        where = np.frombuffer(b"".join(posting.slots for posting in postings), dtype=np.int32)
+        often = np.frombuffer(b"".join(posting.counts for posting in postings), dtype=np.float32)
+        weights = [rarities[token] for token in held if token in rarities]
+        sizes = [len(posting.slots) for posting in postings]
         lengths = np.frombuffer(self._lengths, dtype=np.float32)[where]
         damping = self.K1 * (1 - self.B + self.B * lengths * (len(self._slots) / max(self._total, 1.0)))
         values = np.repeat(weights, sizes) * often * (self.K1 + 1) / (often + damping)

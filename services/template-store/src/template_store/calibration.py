@@ -6,8 +6,8 @@ The queries are those of trials.py. Half of the templates, chosen by their ids, 
   offered, so what counts is the order within a query).
 - Curve: a logistic one over relevance and lead. Right: the template that the query was taken from. Wrong: whatever else
   comes first, what comes first when the right template is taken out of the library, and what comes first for questions
-  that have nothing to do with mathematics. So half of the queries have no answer, and a probability below ½ is a reason
-  to go without a template.
+  that have nothing to do with mathematics. So half of the queries have no
+  answer here, and often several templates would do: the threshold for going without one lies well below ½.
 
 `--write` keeps what was fitted in ranking.json beside this file.
 """
@@ -27,7 +27,8 @@ from reasonflux.contracts import TemplateStatus, ThoughtTemplate
 from template_store import library, trials
 from template_store.embedding import SentenceEmbedder
 from template_store.embedding_cache import EmbeddingCache
-from template_store.ranking import WEIGHTS, Curve, Fitted, leads, relevance, score, to_json
+from template_store.ranking import LEAST as LEAST_RELEVANCE
+from template_store.ranking import WEIGHTS, Curve, Fitted, lead, relevance, rivals, score, to_json
 from template_store.retrieval import Retriever
 from template_store.settings import Settings
 from template_store.trials import Trial
@@ -36,7 +37,9 @@ Floats = npt.NDArray[np.float64]
 NAMES = tuple(WEIGHTS)
 LEAST = 0.02
 """No part is fitted away: what a library's queries do not need, another's may."""
-CAP = 0.3
+CAP = 0.35
+FOREIGN_SHARE = 0.2
+"""Few foreign questions stand for all that people may ask: together they weigh this much of all the rest."""
 RANKS = 3
 """How many of the first candidates the curve is fitted to."""
 
@@ -63,7 +66,26 @@ def fit_weights(found: Sequence[Trial], rounds: int = 400, pull: float = 1e-3) -
             gradient += share * (chances / chances.sum() @ table - table[right])
         speed = 0.9 * speed - rate * gradient
         weights = np.maximum(weights + speed, LEAST * weights.sum())
-    return {name: round(float(weight / weights.sum()), 3) for name, weight in zip(NAMES, weights, strict=True)}
+    fitted = {name: float(weight / weights.sum()) for name, weight in zip(NAMES, weights, strict=True)}
+    return _balanced(fitted, found)
+
+
+def _balanced(weights: dict[str, float], found: Sequence[Trial]) -> dict[str, float]:
+    """Shares out dense and BM25 anew by what is wanted in the end, the mean reciprocal rank of all kinds of query: the
+    softmax leans to the part that is never badly wrong, not to the one that is most often right. BM25 never leads by
+    much: these queries are the library's own words, and people have others."""
+    both = weights["dense"] + weights["bm25"]
+    kinds = {trial.kind for trial in found}
+
+    def quality(candidate: dict[str, float]) -> float:
+        ranks = {
+            kind: [t.rank(lambda o: relevance(o.parts, candidate)) for t in found if t.kind == kind] for kind in kinds
+        }
+        return sum(float(np.mean([1 / (1 + rank) for rank in ranks[kind]])) for kind in kinds)
+
+    shares = (0.45, 0.5, 0.55, 0.6)
+    candidates = [{**weights, "dense": share * both, "bm25": (1 - share) * both} for share in shares]
+    return {name: round(weight, 3) for name, weight in max(candidates, key=quality).items()}
 
 
 @dataclass(frozen=True)
@@ -71,36 +93,39 @@ class Example:
     """A candidate that a search would show: is it the right one?"""
 
     height: float
-    lead: float
+    rival: float
     right: bool
     first: bool
+    foreign: bool = False
 
 
 def examples(found: Sequence[Trial], weights: dict[str, float]) -> list[Example]:
     shown: list[Example] = []
     for trial in found:
         offered = {o.template.id: relevance(o.parts, weights) for o in trial.offered}
-        shown += _shown(offered, trial.right)
+        shown += _shown(offered, trial.right, foreign=trial.right is None)
         if trial.right is not None:
             shown += _shown({key: value for key, value in offered.items() if key != trial.right}, None)
     return shown
 
 
-def _shown(offered: dict[str, float], right: str | None) -> list[Example]:
-    ahead = dict(zip(offered, leads(list(offered.values())), strict=True))
+def _shown(offered: dict[str, float], right: str | None, *, foreign: bool = False) -> list[Example]:
+    others = dict(zip(offered, rivals(list(offered.values())), strict=True))
     ordered = sorted(offered, key=lambda key: -offered[key])[:RANKS]
-    return [Example(offered[key], ahead[key], key == right, place == 0) for place, key in enumerate(ordered)]
+    return [Example(offered[key], others[key], key == right, place == 0, foreign) for place, key in enumerate(ordered)]
 
 
 def fit_curve(shown: Sequence[Example]) -> Curve:
     """By Newton's method on the likelihood."""
-    inputs = np.array([[1.0, e.height, max(-CAP, min(CAP, e.lead))] for e in shown])
+    inputs = np.array([[1.0, np.log(max(LEAST_RELEVANCE, e.height)), lead(e.height, e.rival, CAP)] for e in shown])
     right = np.array([float(e.right) for e in shown])
+    foreign = np.array([e.foreign for e in shown])
+    counts = np.where(foreign, FOREIGN_SHARE * (~foreign).sum() / max(1, foreign.sum()), 1.0)
     weights = np.zeros(3)
     for _ in range(50):
         chance = 1 / (1 + np.exp(-inputs @ weights))
-        gradient = inputs.T @ (right - chance) - 0.01 * weights
-        curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs + 0.01 * np.eye(3)
+        gradient = inputs.T @ (counts * (right - chance)) - 0.01 * weights
+        curvature = (inputs * (counts * chance * (1 - chance))[:, None]).T @ inputs + 0.01 * np.eye(3)
         weights += np.linalg.solve(curvature, gradient)
     intercept, height, ahead = (round(float(weight), 3) for weight in weights)
     # A score must grow with what speaks for the template.
@@ -109,7 +134,7 @@ def fit_curve(shown: Sequence[Example]) -> Curve:
 
 def reliability(shown: Sequence[Example], curve: Curve) -> tuple[list[str], float]:
     """Of the first candidates: how often they were right where the score said so, by tenths, and the ECE."""
-    scores = np.array([score(e.height, e.lead, curve) for e in shown if e.first])
+    scores = np.array([score(e.height, e.rival, curve) for e in shown if e.first])
     right = np.array([float(e.right) for e in shown if e.first])
     lines, error = [], 0.0
     for low in np.arange(0, 1, 0.1):
@@ -122,8 +147,8 @@ def reliability(shown: Sequence[Example], curve: Curve) -> tuple[list[str], floa
 
 
 def choices(shown: Sequence[Example], curve: Curve, threshold: float) -> tuple[float, float, float]:
-    """At this threshold: right of those chosen, chosen where the right one came first, abstained where there is none."""
-    scores = np.array([score(e.height, e.lead, curve) for e in shown if e.first])
+    """At this threshold: right among the chosen, chosen where the first is right, left where the first is wrong."""
+    scores = np.array([score(e.height, e.rival, curve) for e in shown if e.first])
     right = np.array([e.right for e in shown if e.first])
     chosen = scores >= threshold
     return float(right[chosen].mean()), float(chosen[right].mean()), float((~chosen)[~right].mean())
@@ -133,15 +158,20 @@ def report(found: Sequence[Trial], fitted: Fitted) -> list[str]:
     lines = ["| query | n | recall@1 | @5 |", "| --- | --: | --: | --: |"]
     for kind in dict.fromkeys(trial.kind for trial in found if trial.right is not None):
         ranks = [
-            trial.rank(lambda offered: relevance(offered.parts, fitted.weights)) for trial in found if trial.kind == kind
+            trial.rank(lambda offered: relevance(offered.parts, fitted.weights))
+            for trial in found
+            if trial.kind == kind
         ]
         first, five = np.mean([rank < 1 for rank in ranks]), np.mean([rank < 5 for rank in ranks])
         lines.append(f"| {kind} | {len(ranks)} | {100 * first:.1f} | {100 * five:.1f} |")
     shown = examples(found, fitted.weights)
     table, error = reliability(shown, fitted.curve)
     lines += ["", "| score | n | said | was right |", "| --- | --: | --: | --: |", *table, "", f"ECE {error:.3f}", ""]
-    lines += ["| threshold | chosen are right | right and first are chosen | others are left |", "| --- | --: | --: | --: |"]
-    for threshold in (0.3, 0.4, 0.5, 0.6):
+    lines += [
+        "| threshold | chosen are right | right and first are chosen | others are left |",
+        "| --- | --: | --: | --: |",
+    ]
+    for threshold in (0.2, 0.3, 0.4, 0.5):
         shares = choices(shown, fitted.curve, threshold)
         lines.append(f"| {threshold} | " + " | ".join(f"{100 * share:.0f} %" for share in shares) + " |")
     return lines
@@ -165,7 +195,7 @@ def retrievers(embedder: SentenceEmbedder, cache: Path) -> Callable[[], Retrieve
     """Empty retrievers that share one cache of embeddings: of two libraries, most documents are the same."""
     from template_store.index import FaissIndex
 
-    kept = EmbeddingCache(cache, forget=False)
+    kept = EmbeddingCache(cache)
     return lambda: Retriever(embedder, FaissIndex(embedder.dimension), kept, threshold=0.5)
 
 

@@ -1,4 +1,4 @@
-"""Sentence embeddings for the store: which encoder a model needs, threads that run it, and a memory of recent queries."""
+"""Sentence embeddings: the encoder that a model needs, the threads that run it, and a memory of recent queries."""
 
 import asyncio
 from collections import OrderedDict
@@ -99,8 +99,12 @@ class SentenceEmbedder:
 
 
 def load(model: str, packaged: Path | None, cache_dir: Path, runtime: Runtime) -> Encoder:
-    """The encoder of `minilm`, of a saved model's folder, or of a model by name. Raises ModelUnavailable, WeightsRefused."""
-    folder, name = (packaged or weights.packaged_minilm(), "all-MiniLM-L6-v2") if model == MINILM else (Path(model), model)
+    """The encoder of `minilm`, of a saved model's folder, or of a model by name.
+
+    Raises ModelUnavailable or WeightsRefused."""
+    folder, name = (
+        (packaged or weights.packaged_minilm(), "all-MiniLM-L6-v2") if model == MINILM else (Path(model), model)
+    )
     if model == MINILM:
         sha256 = weights.verify_weights(folder)
     elif (folder / "model.safetensors").is_file():

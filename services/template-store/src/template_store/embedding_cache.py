@@ -18,10 +18,10 @@ class EmbeddingCache:
     A convenience only: a file that is missing, damaged or of another model is passed over and written anew, and a
     folder that cannot be written costs nothing but time."""
 
-    def __init__(self, folder: Path, *, forget: bool = True) -> None:
-        """`forget`: drop what the last call did not ask for, so that a cache grows no larger than its library."""
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._forget = forget
+        self._asked: set[str] = set()
+        """Every key that this process asked for. What is in the file beside them may be of templates that are gone."""
 
     async def embed(self, embedder: Embedder, texts: Sequence[str]) -> Vectors:
         """One row per text, in order; asks the embedder only for texts that are not kept yet."""
@@ -31,10 +31,10 @@ class EmbeddingCache:
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in kept}
         if missing:
             kept.update(zip(missing, await embedder.embed(list(missing.values())), strict=True))
-        if self._forget and len(kept) > len(set(keys)):
-            _write(path, {key: kept[key] for key in keys})
-        elif missing:
-            _write(path, kept)
+        self._asked.update(keys)
+        if missing or len(kept) > 2 * len(self._asked):
+            stale = len(kept) > 2 * len(self._asked)
+            _write(path, {key: row for key, row in kept.items() if key in self._asked or not stale})
         return np.stack([kept[key] for key in keys]) if keys else np.empty((0, embedder.dimension), dtype=np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What turns texts into vectors: ONNX Runtime for plain BERT encoders (the default), sentence-transformers for the rest.
+"""What turns texts into vectors: ONNX Runtime for plain BERT encoders (the default), sentence-transformers for others.
 
 Both are imported when a model is opened, not before: torch alone takes ten seconds.
 """
@@ -44,8 +44,8 @@ class Encoder(Protocol):
 class OnnxEncoder:
     """A BERT encoder in ONNX Runtime: one thread a text, as many texts at once as there are cores.
 
-    Each text runs by itself. int8 activations are scaled by the whole input's range, so a text in a batch would get other
-    vectors with other neighbours; and batches were no faster on one thread (docs/adr/0008).
+    Each text runs by itself. int8 activations are scaled by the whole input's range, so a text in a batch would get
+    other vectors with other neighbours; and batches were no faster on one thread (docs/adr/0008).
     """
 
     group = 1
@@ -120,7 +120,7 @@ def _open_session(path: Path) -> Any | None:
 
 
 class TorchEncoder:
-    """A sentence-transformers model on the CPU, with one thread: on busy cores two were seen to take 40 times longer."""
+    """A sentence-transformers model on the CPU, on one thread: on busy cores two were seen to take 40 times longer."""
 
     lanes = 1
     group = 16

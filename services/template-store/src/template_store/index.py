@@ -1,10 +1,10 @@
 """The dense index: several documents per template, a template is as near as its nearest document.
 
-Rebuilt from the records at every start and never read from a file: a stale or damaged index cannot exist. The vectors lie
-in one matrix. Up to `coarse_from` documents every search reads all of them, exactly. Past it, where that costs more than
-embedding the query, a coarse FAISS index beside the matrix names the documents that are worth a look, and the matrix says
-exactly how near they are. The coarse index is built beside, in a thread, and swapped in when it is done; what was
-written since it was begun is read exactly until the next one.
+Rebuilt from the records at every start and never read from a file: a stale or damaged index cannot exist. The vectors
+lie in one matrix. Up to `coarse_from` documents every search reads all of them, exactly. Past it, where that costs more
+than embedding the query, a coarse FAISS index names the documents that are worth a look, and the matrix says exactly
+how near they are. The coarse index is built beside, in a thread, and swapped in when it is done; what was written since
+it was begun is read exactly until the next one.
 """
 
 import threading

@@ -10,8 +10,8 @@ Parts, each in 0…1 and each meaning the same for every query:
 
 `relevance` is one convex combination of the parts that the query speaks of; name, tags and field are soft boosts,
 because those that a model writes are noisy. `score` is the probability that the template is the right one: a logistic
-curve of its relevance and of its lead over the best other template. The weights and the curve are fitted by
-`python -m template_store.calibration` and kept in ranking.json.
+curve of its relevance and of its lead over the best other template, so several that fit alike share the doubt. The
+weights and the curve are fitted by `python -m template_store.calibration` and kept in ranking.json.
 """
 
 import json
@@ -26,7 +26,8 @@ from template_store.bm25 import words as words
 
 
 class Curve(Contract):
-    """log-odds = intercept + relevance·height + lead·ahead, the lead capped: a runaway first is no surer than a clear one."""
+    """log-odds = intercept + height·ln(relevance) + ahead·lead. The lead is the share of its relevance by which a
+    template is ahead of the best other one (behind it: below zero), capped: a clear first is as sure as a runaway."""
 
     intercept: float
     height: float
@@ -113,16 +114,26 @@ def relevance(found: Mapping[str, float], weights: Mapping[str, float] = WEIGHTS
     return sum(weights[name] * value for name, value in found.items()) / sum(weights[name] for name in found)
 
 
-def leads(relevances: Sequence[float]) -> list[float]:
-    """How far each is ahead of the best of the others; below zero for all but the first. Alone: ahead of nothing."""
-    ordered = sorted(relevances, reverse=True)
-    first, second = (*ordered, 0.0, 0.0)[:2]
-    return [value - (second if value == first else first) for value in relevances]
+def rivals(relevances: Sequence[float]) -> list[float]:
+    """For each, the best of the others; 0 for one that is alone."""
+    first, second = (*sorted(relevances, reverse=True), 0.0, 0.0)[:2]
+    return [second if value == first else first for value in relevances]
 
 
-def score(relevance: float, lead: float, curve: Curve = FITTED.curve) -> float:
-    """The probability, in 0…1, that the template is the right one; it grows with both."""
-    odds = curve.intercept + curve.height * relevance + curve.ahead * max(-curve.cap, min(curve.cap, lead))
+LEAST = 0.02
+"""Relevance below which nothing is told apart."""
+
+
+def lead(relevance: float, rival: float, cap: float) -> float:
+    """How far ahead of its rival, as a share of its own relevance, within ±cap."""
+    return max(-cap, min(cap, 1 - rival / max(LEAST, relevance)))
+
+
+def score(relevance: float, rival: float, curve: Curve = FITTED.curve) -> float:
+    """The probability, in 0…1, that the template is the right one; it grows with its relevance and falls with the best
+    other template's."""
+    height = math.log(max(LEAST, relevance))
+    odds = curve.intercept + curve.height * height + curve.ahead * lead(relevance, rival, curve.cap)
     return 1 / (1 + math.exp(-odds))
 
 

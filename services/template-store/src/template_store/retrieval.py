@@ -132,16 +132,16 @@ class Retriever:
 
     def _retrieval(self, query: Query, scored: list[Scored], top_k: int) -> Retrieval:
         ordered = sorted(scored, key=lambda found: (-found.relevance, found.template.id))
-        ahead = ranking.leads([found.relevance for found in ordered])
+        rivals = ranking.rivals([found.relevance for found in ordered])
         candidates = tuple(
             Candidate(
                 template_id=found.template.id,
                 name=found.template.name,
-                score=ranking.score(found.relevance, lead),
+                score=ranking.score(found.relevance, rival),
                 parts=found.parts,
                 matched=ranking.matched(found.parts, found.documents),
             )
-            for found, lead in zip(ordered[:top_k], ahead, strict=False)
+            for found, rival in zip(ordered[:top_k], rivals, strict=False)
         )
         chosen = candidates[0] if candidates and candidates[0].score >= self.threshold else None
         return Retrieval(

@@ -1,6 +1,7 @@
 """What a deployment may set, as environment variables `REASONFLUX_…`."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -27,8 +28,16 @@ class Settings(ReasonFluxSettings):
     embedding_model: str = Field(
         default="minilm", description="minilm (packaged weights) or any sentence-transformers model by name or path"
     )
-    cache_dir: Path = Field(default=Path(".reasonflux/cache"), description="embeddings are kept here between starts")
-    retrieval_threshold: float = Field(default=0.5, ge=0, le=1, description="below this score, no template is chosen")
+    embedding_runtime: Literal["int8", "fp32", "torch"] = Field(
+        default="int8",
+        description="int8 and fp32: ONNX Runtime, for plain BERT encoders such as minilm; torch runs any model",
+    )
+    cache_dir: Path = Field(
+        default=Path(".reasonflux/cache"), description="embeddings and ONNX models are kept here between starts"
+    )
+    retrieval_threshold: float = Field(
+        default=0.3, ge=0, le=1, description="below this probability of being right, no template is chosen"
+    )
 
 
 class CliSettings(ReasonFluxSettings):

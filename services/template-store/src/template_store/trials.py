@@ -1,5 +1,5 @@
-"""Queries whose answer is known, for fitting and for measuring: each is taken from a field of a template, and the template
-is indexed without that field, so that no query finds its own words.
+"""Queries whose answer is known, for fitting and for measuring: each is taken from a field of a template, and the
+template is indexed without that field, so that no query finds its own words.
 
 The kinds: `scenario` (a scope line), `problem` (the example problem, which is never indexed), `tags`, `noisy name` (see
 `noisy`; the name stays indexed), and mixtures such as a navigator writes.
@@ -27,6 +27,22 @@ FOREIGN = (
     "History of the Ottoman Empire",
     "Recipe for lentil soup with cumin",
     "What is the capital of Australia?",
+    "My dog barks at the neighbours all day",
+    "Which paint dries fastest on wood?",
+    "How do I rotate the tyres of a van?",
+    "Explain the plot twist of the second season",
+    "The causes of the industrial revolution in England",
+    "Is it rude to leave a dinner early?",
+    "What to pack for a week of camping with children",
+    "Teach my parrot to say a word",
+    "Difference between a lawyer and a notary",
+    "How does a vaccine train the immune system?",
+    "Best order in which to watch the films",
+    "Set up a printer shared between two computers",
+    "Why did the ship sink on its first voyage?",
+    "Ideas for a birthday present under twenty pounds",
+    "How long does milk keep after the date on it?",
+    "Name a book about trees for young readers",
 )
 """Questions that no template of mathematics answers."""
 
@@ -91,9 +107,12 @@ SCENARIO_AND_TAGS = Kind(
 SCENARIO_AND_FIELD = Kind(
     "scenario + field", lambda t: Query(text=" ".join(t.scope), field=t.field.split("/")[0]), _without_scope
 )
-LINE = Kind("one scope line", lambda t: Query(text=t.scope[-1]), _without_scope)
+LINE = Kind("one scope line", lambda t: Query(text=t.scope[-1]), lambda t: t.model_copy(update={"scope": t.scope[:-1]}))
 NAME_AND_TAGS = Kind("name + two tags", lambda t: Query(name=t.name, tags=t.tags[:2]))
-MIXED = (SCENARIO_AND_TAGS, SCENARIO_AND_FIELD, LINE, NAME_AND_TAGS)
+DESCRIPTION = Kind(
+    "description", lambda t: Query(text=t.description), lambda t: t.model_copy(update={"description": ""})
+)
+MIXED = (DESCRIPTION, SCENARIO_AND_TAGS, SCENARIO_AND_FIELD, LINE, NAME_AND_TAGS)
 
 
 @dataclass(frozen=True)
