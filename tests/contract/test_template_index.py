@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from template_store.embedding import Runtime, SentenceEmbedder
-from template_store.embedding_cache import EmbeddingCache
 from template_store.errors import ModelUnavailable, WeightsRefused
-from template_store.index import FaissIndex
 from template_store.ports import Entry, Index, Vectors
+from template_store.retrieval.embedding import Runtime, SentenceEmbedder
+from template_store.retrieval.embedding_cache import EmbeddingCache
+from template_store.retrieval.index import FaissIndex
+from template_store.retrieval.weights import packaged_minilm, verify_weights
 from template_store.testing import ExactIndex, WordEmbedder
-from template_store.weights import packaged_minilm, verify_weights
 
 pytestmark = pytest.mark.faiss
 
@@ -220,7 +220,7 @@ def test_a_search_does_not_wait_for_a_coarse_index_that_is_being_built() -> None
 
 async def test_a_start_with_a_kept_onnx_file_does_not_import_torch(embedder: SentenceEmbedder, models: Path) -> None:
     program = (
-        "import asyncio, sys, pathlib\nfrom template_store.embedding import SentenceEmbedder\n"
+        "import asyncio, sys, pathlib\nfrom template_store.retrieval.embedding import SentenceEmbedder\n"
         "async def main():\n"
         "    embedder = await SentenceEmbedder.open(cache_dir=pathlib.Path(sys.argv[1]))\n"
         "    assert (await embedder.embed_queries(['circle'])).shape == (1, 384)\n"

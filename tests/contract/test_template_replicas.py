@@ -21,16 +21,16 @@ from reasonflux.contracts import (
     ThoughtTemplate,
 )
 from template_store import seeding
-from template_store.checks import Checks
 from template_store.editing import Author, Editor
-from template_store.embedding import EmbeddingCache
 from template_store.errors import LibraryNotFound, RecordsUnavailable, RevisionConflict
-from template_store.index import documents
 from template_store.libraries import Libraries
 from template_store.ports import Draft, Records, Vectors
+from template_store.quality.checks import Checks
 from template_store.records import MemoryRecords
 from template_store.replica import Listing, Replica
-from template_store.retrieval import Retriever
+from template_store.retrieval.embedding import EmbeddingCache
+from template_store.retrieval.index import documents
+from template_store.retrieval.retriever import Retriever
 from template_store.testing import ExactIndex, WordEmbedder
 
 ALL = Listing()

@@ -19,10 +19,10 @@ from reasonflux.contracts import (
 )
 from template_store import library
 from template_store.app import create
-from template_store.duplicates import duplicates, meaning
-from template_store.embedding import SentenceEmbedder
 from template_store.errors import LibraryInvalid
+from template_store.quality.duplicates import duplicates, meaning
 from template_store.records import MemoryRecords
+from template_store.retrieval.embedding import SentenceEmbedder
 from template_store.settings import SHIPPED_LIBRARY, Settings
 
 pytestmark = pytest.mark.faiss

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reasonflux.contracts import Query, ThoughtTemplate
-from template_store import ranking
-from template_store.bm25 import Bm25, runs, words
-from template_store.index import documents
-from template_store.ranking import (
+from template_store.retrieval import ranking
+from template_store.retrieval.bm25 import Bm25, runs, words
+from template_store.retrieval.index import documents
+from template_store.retrieval.ranking import (
     WEIGHTS,
     field_similarity,
     matched,

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from reasonflux.contracts import Query, ThoughtTemplate
 from reasonflux.errors import InvalidRequest
-from template_store import trials, tuning
-from template_store.calibration import Example, choices, fit, fit_curve, reliability
-from template_store.index import FaissIndex, documents
-from template_store.ranking import WEIGHTS, Curve, full_text, query_text, score
-from template_store.retrieval import Retriever
+from template_store.retrieval import trials, tuning
+from template_store.retrieval.calibration import Example, choices, fit, fit_curve, reliability
+from template_store.retrieval.index import FaissIndex, documents
+from template_store.retrieval.ranking import WEIGHTS, Curve, full_text, query_text, score
+from template_store.retrieval.retriever import Retriever
+from template_store.retrieval.trials import MEASURED, MIXED, Trial, noisy
 from template_store.testing import ExactIndex, WordEmbedder
-from template_store.trials import MEASURED, MIXED, Trial, noisy
 
 TOPICS = ("circle area", "prime divisor", "quadratic root", "geometric series", "dice probability", "vector angle")
 

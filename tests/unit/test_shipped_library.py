@@ -4,8 +4,9 @@ import pytest
 
 from calculator import evaluate_in_process
 from reasonflux.contracts import TemplateStatus, ThoughtTemplate
-from template_store import library, validation
-from template_store.duplicates import duplicates
+from template_store import library
+from template_store.quality import validation
+from template_store.quality.duplicates import duplicates
 from template_store.settings import SHIPPED_LIBRARY
 
 TEMPLATES = library.read(SHIPPED_LIBRARY)

@@ -8,7 +8,7 @@ import pytest
 from reasonflux.contracts import ThoughtTemplate
 from reasonflux.errors import InvalidRequest
 from template_store import library
-from template_store.contamination import BenchmarkProblem, by_meaning, by_words, read_benchmark, words
+from template_store.quality.contamination import BenchmarkProblem, by_meaning, by_words, read_benchmark, words
 from template_store.settings import SHIPPED_LIBRARY
 
 TEMPLATE = library.read_template(SHIPPED_LIBRARY / "word-problems" / "work" / "work-together.yaml")

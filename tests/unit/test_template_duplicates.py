@@ -5,7 +5,7 @@ import pytest
 
 from reasonflux.contracts import TemplateStep, ThoughtTemplate
 from template_store import library
-from template_store.duplicates import computation, duplicates
+from template_store.quality.duplicates import computation, duplicates
 from template_store.settings import SHIPPED_LIBRARY
 
 SUM = library.read_template(SHIPPED_LIBRARY / "arithmetic" / "operations" / "sum-of-two.yaml")

@@ -22,10 +22,10 @@ from reasonflux.contracts import (
 from reasonflux.errors import InvalidRequest
 from reasonflux.testing.fake_engine import FakeEngine
 from template_store import library
-from template_store.checks import Checks
 from template_store.growth.extraction import SolvedProblem, extract, from_session, read_pairs
 from template_store.growth.trial import Pair, judged, trial
 from template_store.growth.variants import Variant, variants
+from template_store.quality.checks import Checks
 from template_store.settings import SHIPPED_LIBRARY
 
 SUM = library.read_template(SHIPPED_LIBRARY / "arithmetic" / "operations" / "sum-of-two.yaml")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from calculator import evaluate_in_process
 from reasonflux.contracts import TemplateStatus, TemplateType
 from reasonflux.errors import InvalidRequest
-from template_store.importing import Arrival, read_v1, template_type
-from template_store.ranking import fold
-from template_store.validation import validate
+from template_store.exchange.v1 import Arrival, read_v1, template_type
+from template_store.quality.validation import validate
+from template_store.retrieval.ranking import fold
 
 ENTRY: dict[str, Any] = {
     "template_name": "Area by Base and Height",

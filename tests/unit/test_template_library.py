@@ -7,9 +7,10 @@ import yaml
 from typer.testing import CliRunner
 
 from calculator import evaluate_in_process
-from template_store import library, validation
+from template_store import library
 from template_store.cli import app
 from template_store.errors import LibraryInvalid
+from template_store.quality import validation
 
 RECTANGLE = {
     "id": "rectangle-area",

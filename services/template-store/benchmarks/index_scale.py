@@ -3,7 +3,7 @@
 One vector per template. A vector is a random mixture of two documents' embeddings of our own library and a little
 noise, so that the cloud has the shape of real embeddings; a query is a stored vector with more noise. Writes
 docs/results/index-scale.md: recall@5 against exact search, latency of one query at a time (alone, and while templates
-are added and removed), memory, and the time until the index serves. IVF-SQ8 is what template_store.index uses past
+are added and removed), memory, and the time until the index serves. IVF-SQ8 is what retrieval/index.py uses past
 `COARSE_FROM` documents; below that it is exact, and the others are shown for comparison.
 """
 
@@ -19,10 +19,10 @@ from typing import Any
 import faiss
 import numpy as np
 
-from template_store.embedding import SentenceEmbedder
-from template_store.embedding_cache import EmbeddingCache
-from template_store.index import COARSE_FROM, FaissIndex, documents, ivf_sq8
 from template_store.ports import Entry, Vectors
+from template_store.retrieval.embedding import SentenceEmbedder
+from template_store.retrieval.embedding_cache import EmbeddingCache
+from template_store.retrieval.index import COARSE_FROM, FaissIndex, documents, ivf_sq8
 from template_store.settings import SHIPPED_LIBRARY
 
 ROOT = Path(__file__).resolve().parents[3]

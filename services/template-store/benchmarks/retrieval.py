@@ -1,6 +1,6 @@
 """How often the right template is found, and how fast: `make bench-retrieval`.
 
-Queries are taken from a field of each template that is left out of the index meanwhile (see template_store/trials.py),
+Queries are taken from a field of each template that is left out of the index meanwhile (see retrieval/trials.py),
 on the public ReasonFlux v1 library and on ours, against greedy matching: the nearest chapter, in it the nearest
 section, in that the nearest name, as the paper's code does it, with the same embedding model. Writes
 docs/results/retrieval.md.
@@ -25,14 +25,16 @@ import numpy as np
 import numpy.typing as npt
 
 from reasonflux.contracts import TemplateStatus, ThoughtTemplate
-from template_store import importing, library, trials
-from template_store.calibration import examples, reliability, retrievers
-from template_store.embedding import Runtime, SentenceEmbedder
-from template_store.ranking import FITTED, query_text
-from template_store.retrieval import Retriever
+from template_store import library
+from template_store.exchange import v1 as importing
+from template_store.retrieval import trials
+from template_store.retrieval.calibration import examples, reliability, retrievers
+from template_store.retrieval.embedding import Runtime, SentenceEmbedder
+from template_store.retrieval.ranking import FITTED, query_text
+from template_store.retrieval.retriever import Retriever
+from template_store.retrieval.trials import MEASURED, SCENARIO, SCENARIO_AND_FIELD, SCENARIO_AND_TAGS, Kind, Trial
+from template_store.retrieval.weights import MINILM
 from template_store.settings import SHIPPED_LIBRARY
-from template_store.trials import MEASURED, SCENARIO, SCENARIO_AND_FIELD, SCENARIO_AND_TAGS, Kind, Trial
-from template_store.weights import MINILM
 
 ROOT = Path(__file__).resolve().parents[3]
 REFERENCE = ROOT.parent / "shared/reference/reasonflux_v1_template_library.json"

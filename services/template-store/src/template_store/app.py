@@ -14,17 +14,18 @@ from calculator import Calculator
 from reasonflux.errors import ServiceUnavailable
 from reasonflux.observing import logger
 from reasonflux.service import create_app
-from template_store import api, api_changes, library, seeding
-from template_store.bulk import Importer
-from template_store.checks import Calculates, Checks
+from template_store import library, seeding
+from template_store.api import changing, reading
+from template_store.api.opened import OpenStore
 from template_store.editing import Editor
-from template_store.embedding import EmbeddingCache, Runtime, SentenceEmbedder
+from template_store.exchange.bulk import Importer
 from template_store.libraries import Libraries
-from template_store.opened import OpenStore
 from template_store.ports import Embedder, Records
+from template_store.quality.checks import Calculates, Checks
 from template_store.records import RedisRecords
 from template_store.replica import Replica
-from template_store.retrieval import Retriever
+from template_store.retrieval.embedding import EmbeddingCache, Runtime, SentenceEmbedder
+from template_store.retrieval.retriever import Retriever
 from template_store.settings import Settings
 
 
@@ -61,7 +62,7 @@ def create(
         title="template-store",
         version=version("reasonflux-template-store"),
         lifespan=lifespan,
-        routers=[api_changes.router, api.router, api.libraries_router],
+        routers=[changing.router, reading.router, reading.libraries_router],
         ready=ready,
     )
     return app
@@ -125,7 +126,7 @@ class _Builder:
         self._records, self._embedder, self._settings = records, embedder, settings
 
     def __call__(self, name: str) -> Replica:
-        from template_store.index import FaissIndex
+        from template_store.retrieval.index import FaissIndex
 
         # A folder each: the cache forgets what the library that it was last used for does not hold.
         cache = EmbeddingCache(self._settings.cache_dir / "libraries" / name)

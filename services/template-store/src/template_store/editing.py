@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from reasonflux.contracts import ChangeKind, TemplateChange, TemplateStatus, ThoughtTemplate
 from reasonflux.errors import InvalidRequest, ReasonFluxError
-from template_store.checks import Checks
 from template_store.errors import RevisionConflict
 from template_store.ports import Draft, Records
+from template_store.quality.checks import Checks
 from template_store.replica import Replica
 
 RESERVED_IDS = frozenset({"search", "import", "export"})

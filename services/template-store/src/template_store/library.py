@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from reasonflux.contracts import ThoughtTemplate
 from template_store.errors import FileProblem, LibraryInvalid
-from template_store.ranking import fold
+from template_store.retrieval.ranking import fold
 
 
 class _Loader(yaml.SafeLoader):

@@ -21,10 +21,10 @@ from reasonflux.contracts import (
 )
 from reasonflux.errors import ReasonFluxError, ServiceUnavailable
 from reasonflux.observing import logger
-from template_store import ranking
 from template_store.errors import ChangesLost, TemplateNotFound
 from template_store.ports import Records
-from template_store.retrieval import Retriever
+from template_store.retrieval import ranking
+from template_store.retrieval.retriever import Retriever
 
 PATIENCE_SECONDS = 5.0
 """How long one wait for changes takes when there are none."""

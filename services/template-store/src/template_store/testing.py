@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from template_store.bm25 import words
-from template_store.index import check_shape, nearest
 from template_store.ports import Entry, Hit, IndexStats, Vectors
+from template_store.retrieval.bm25 import words
+from template_store.retrieval.index import check_shape, nearest
 
 
 class ExactIndex:

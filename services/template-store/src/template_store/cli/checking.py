@@ -16,7 +16,7 @@ from template_store.ports import Vectors
 from template_store.settings import Settings
 
 if TYPE_CHECKING:
-    from template_store.contamination import BenchmarkProblem
+    from template_store.quality.contamination import BenchmarkProblem
 
 FolderArgument = Annotated[Path | None, typer.Argument(help="a library folder; default: the configured one")]
 AgainstOption = Annotated[
@@ -33,7 +33,7 @@ def validate(
     """Check every template of a folder: contract, worked example, independent check, duplicates.
 
     Exit code 1 when anything is wrong."""
-    from template_store.duplicates import duplicates, meaning
+    from template_store.quality.duplicates import duplicates, meaning
 
     templates, where = _templates(folder)
     faults = asyncio.run(checked(templates))
@@ -66,7 +66,7 @@ def _templates(folder: Path | None) -> tuple[tuple[ThoughtTemplate, ...], Path]:
 async def checked(templates: Sequence[ThoughtTemplate]) -> list[tuple[Fault, ...]]:
     """What is wrong with each, found in the jailed calculator: a folder may be a stranger's."""
     from calculator import Calculator
-    from template_store.checks import Checks
+    from template_store.quality.checks import Checks
 
     async with Calculator(processes=1, timeout=CALCULATION_SECONDS) as calculator:
         checks = Checks(calculator)
@@ -80,9 +80,10 @@ async def checked(templates: Sequence[ThoughtTemplate]) -> list[tuple[Fault, ...
 
 
 async def embedded(texts: list[str]) -> Vectors:
-    from template_store.embedding import SentenceEmbedder
+    from template_store.retrieval.embedding import SentenceEmbedder
 
-    embedder = await SentenceEmbedder.open(Settings().embedding_model)
+    settings = Settings()
+    embedder = await SentenceEmbedder.open(settings.embedding_model, cache_dir=settings.cache_dir)
     try:
         return await embedder.embed(texts)
     finally:
@@ -93,7 +94,7 @@ def decontaminate(against: AgainstOption, folder: FolderArgument = None) -> None
     """Compare every example problem with benchmark files, by runs of words and by meaning.
 
     Exit code 1 when anything overlaps."""
-    from template_store.contamination import by_meaning, by_words, read_benchmark
+    from template_store.quality.contamination import by_meaning, by_words, read_benchmark
 
     templates, _ = _templates(folder)
     problems = [problem for path in against for problem in read_benchmark(path)]
@@ -114,7 +115,7 @@ def coverage(
     write: Annotated[Path | None, typer.Option(help="write the picture to this Markdown file")] = None,
 ) -> None:
     """The tree of fields, and how many problems of each benchmark have a template, by subject."""
-    from template_store.contamination import read_benchmark
+    from template_store.quality.contamination import read_benchmark
 
     templates, _ = _templates(folder)
     problems = [problem for path in against for problem in read_benchmark(path)]
@@ -133,13 +134,13 @@ def coverage(
 
 
 async def _drawn(templates: Sequence[ThoughtTemplate], problems: "Sequence[BenchmarkProblem]") -> str:
-    from template_store.coverage import picture
-    from template_store.embedding import EmbeddingCache, SentenceEmbedder
-    from template_store.index import FaissIndex
-    from template_store.retrieval import Retriever
+    from template_store.quality.coverage import picture
+    from template_store.retrieval.embedding import EmbeddingCache, SentenceEmbedder
+    from template_store.retrieval.index import FaissIndex
+    from template_store.retrieval.retriever import Retriever
 
     settings = Settings()
-    embedder = await SentenceEmbedder.open(settings.embedding_model)
+    embedder = await SentenceEmbedder.open(settings.embedding_model, cache_dir=settings.cache_dir)
     try:
         cache = EmbeddingCache(settings.cache_dir)
         threshold = settings.retrieval_threshold

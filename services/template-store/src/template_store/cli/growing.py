@@ -48,8 +48,8 @@ def extract(
 
 async def _extract(pairs: Path | None, sessions: list[str], repairs: int, library: str, by: str, note: str) -> None:
     from calculator import Calculator
-    from template_store.checks import Checks
     from template_store.growth.extraction import SolvedProblem, extract, from_session, read_pairs
+    from template_store.quality.checks import Checks
 
     config = _teacher()
     problems: list[SolvedProblem] = read_pairs(pairs) if pairs else []
@@ -151,7 +151,8 @@ def tune(
     minutes: Annotated[float, typer.Option(min=0.1, help="stop training after this long")] = 6.0,
 ) -> None:
     """Fine-tune the embedding model on the library's own queries. REASONFLUX_EMBEDDING_MODEL takes the folder."""
-    from template_store import library, tuning
+    from template_store import library
+    from template_store.retrieval import tuning
     from template_store.settings import Settings
 
     templates = library.read(folder or Settings().library_dir)

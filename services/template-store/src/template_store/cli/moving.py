@@ -19,7 +19,6 @@ from reasonflux.contracts import ImportOutcome, ImportReport, TemplateStatus, Th
 from reasonflux.errors import InvalidRequest
 from reasonflux.store_client import TemplateStoreClient
 from template_store import library as on_disk
-from template_store import transfer
 from template_store.cli.asking import (
     MATH,
     ByOption,
@@ -32,7 +31,8 @@ from template_store.cli.asking import (
     report,
     unwritable,
 )
-from template_store.importing import read_v1
+from template_store.exchange import transfer
+from template_store.exchange.v1 import read_v1
 
 _FORMATS = {
     ".jsonl": TransferFormat.JSONL,

@@ -31,10 +31,10 @@ from reasonflux.contracts import (
 from reasonflux.engine import Engine, Message
 from reasonflux.errors import InvalidRequest, ReasonFluxError
 from reasonflux.json_reply import parse_reply
-from template_store.checks import Checks
+from template_store.exchange.v1 import slug
 from template_store.growth import DRAFTED
-from template_store.importing import slug
-from template_store.ranking import fold
+from template_store.quality.checks import Checks
+from template_store.retrieval.ranking import fold
 
 MAX_TOKENS = 2_048
 MAX_TAKEN = 40

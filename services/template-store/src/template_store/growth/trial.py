@@ -12,8 +12,8 @@ from pydantic import Field
 
 from reasonflux.contracts import Contract, InstantiateRequest, Instantiation, Problem, ThoughtTemplate
 from reasonflux.errors import InvalidRequest
-from template_store.checks import Calculates
 from template_store.growth.variants import Variant, variants
+from template_store.quality.checks import Calculates
 
 LEVEL = 0.95
 RESAMPLES = 2_000

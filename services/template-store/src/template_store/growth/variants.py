@@ -10,7 +10,7 @@ from itertools import pairwise
 from random import Random
 
 from reasonflux.contracts import Contract, ThoughtTemplate
-from template_store.checks import Calculates
+from template_store.quality.checks import Calculates
 
 TRIES = 40
 """Draws per variant asked for; most are refused by a condition of the template (whole numbers, a triangle …)."""

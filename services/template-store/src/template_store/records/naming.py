@@ -1,7 +1,7 @@
 """When two names are one."""
 
 from reasonflux.contracts import TemplateStatus, ThoughtTemplate
-from template_store.ranking import fold
+from template_store.retrieval.ranking import fold
 
 
 def unique_name(template: ThoughtTemplate) -> str:

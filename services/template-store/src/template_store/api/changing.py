@@ -13,9 +13,9 @@ from reasonflux.contracts import (
     TransferFormat,
 )
 from reasonflux.errors import InvalidRequest, PreconditionRequired
-from template_store import transfer
-from template_store.api import Library, Store, etag, opaque
+from template_store.api.reading import Library, Store, etag, opaque
 from template_store.editing import Author
+from template_store.exchange import transfer
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"])
 

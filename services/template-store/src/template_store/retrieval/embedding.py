@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from template_store import weights
-from template_store.bert_onnx import NotABert
-from template_store.embedding_cache import EmbeddingCache as EmbeddingCache
-from template_store.encoders import Encoder, OnnxEncoder, TorchEncoder
 from template_store.ports import Vectors
-from template_store.weights import MINILM
-from template_store.weights import packaged_minilm as packaged_minilm
-from template_store.weights import verify_weights as verify_weights
+from template_store.retrieval import weights
+from template_store.retrieval.bert_onnx import NotABert
+from template_store.retrieval.embedding_cache import EmbeddingCache as EmbeddingCache
+from template_store.retrieval.encoders import Encoder, OnnxEncoder, TorchEncoder
+from template_store.retrieval.weights import MINILM
+from template_store.retrieval.weights import packaged_minilm as packaged_minilm
+from template_store.retrieval.weights import verify_weights as verify_weights
 
 CACHE = Path(".reasonflux/cache")
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from reasonflux.contracts import Candidate, Query, Retrieval, TemplateType, ThoughtTemplate
-from template_store import ranking
-from template_store.bm25 import Bm25
-from template_store.embedding_cache import EmbeddingCache
-from template_store.index import documents
 from template_store.ports import Embedder, Entry, Hit, Index, IndexStats
+from template_store.retrieval import ranking
+from template_store.retrieval.bm25 import Bm25
+from template_store.retrieval.embedding_cache import EmbeddingCache
+from template_store.retrieval.index import documents
 
 SHORTLIST = 50
 """Templates taken over from each of the two, at the least."""

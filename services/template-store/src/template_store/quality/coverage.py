@@ -13,10 +13,10 @@ import faiss
 import numpy as np
 
 from reasonflux.contracts import Query, ThoughtTemplate
-from template_store.contamination import BenchmarkProblem
 from template_store.ports import Embedder, Vectors
-from template_store.ranking import words
-from template_store.retrieval import Retriever
+from template_store.quality.contamination import BenchmarkProblem
+from template_store.retrieval.ranking import words
+from template_store.retrieval.retriever import Retriever
 
 CLUSTERS = 12
 WORDS_PER_CLUSTER = 8

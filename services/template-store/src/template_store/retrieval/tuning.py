@@ -7,7 +7,7 @@ Templates, not pairs, are split into training and validation; the weights of the
 progress it stops.
 
 The folder that it writes is what REASONFLUX_EMBEDDING_MODEL takes; the store makes the int8 ONNX file of it at the
-first start. After tuning, fit the ranking anew with that model: `python -m template_store.calibration --write`.
+first start. After tuning, fit the ranking anew with that model: `python -m template_store.retrieval.calibration`.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ import numpy as np
 
 from reasonflux.contracts import Contract, ThoughtTemplate
 from reasonflux.errors import InvalidRequest
-from template_store.index import documents
-from template_store.trials import noisy
-from template_store.weights import MINILM, packaged_minilm, verify_weights
+from template_store.retrieval.index import documents
+from template_store.retrieval.trials import noisy
+from template_store.retrieval.weights import MINILM, packaged_minilm, verify_weights
 
 BATCH = 32
 LENGTH = 96

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from reasonflux.observing import logger
-from template_store import bert_onnx
 from template_store.errors import ModelUnavailable
 from template_store.ports import Vectors
+from template_store.retrieval import bert_onnx
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

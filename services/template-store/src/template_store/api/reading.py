@@ -20,9 +20,9 @@ from reasonflux.contracts import (
 )
 from reasonflux.contracts.template import LIBRARY_NAME
 from reasonflux.errors import InvalidRequest, ServiceUnavailable
-from template_store.opened import OpenStore
+from template_store.api.opened import OpenStore
+from template_store.exchange.transfer import WRITTEN_AS, written
 from template_store.replica import Listing, Replica
-from template_store.transfer import WRITTEN_AS, written
 
 LIBRARY_NAME_PATTERN = re.compile(LIBRARY_NAME)
 

@@ -20,7 +20,7 @@ from reasonflux.contracts import (
     WorkedExample,
 )
 from reasonflux.errors import InvalidRequest
-from template_store.ranking import fold
+from template_store.retrieval.ranking import fold
 
 SOURCE = "reasonflux-v1"
 MAX_NAME, MAX_SLUG, MAX_TAGS = 120, 80, 12

@@ -11,7 +11,7 @@ Parts, each in 0…1 and each meaning the same for every query:
 `relevance` is one convex combination of the parts that the query speaks of; name, tags and field are soft boosts,
 because those that a model writes are noisy. `score` is the probability that the template is the right one: a logistic
 curve of its relevance and of its lead over the best other template, so several that fit alike share the doubt. The
-weights and the curve are fitted by `python -m template_store.calibration` and kept in ranking.json.
+weights and the curve are fitted by `python -m template_store.retrieval.calibration` and kept in ranking.json.
 """
 
 import json
@@ -21,8 +21,8 @@ from importlib.resources import files
 from typing import Any
 
 from reasonflux.contracts import Contract, Query, ThoughtTemplate
-from template_store.bm25 import WORD
-from template_store.bm25 import words as words
+from template_store.retrieval.bm25 import WORD
+from template_store.retrieval.bm25 import words as words
 
 
 class Curve(Contract):
@@ -42,7 +42,7 @@ class Fitted(Contract):
     curve: Curve
 
 
-FITTED = Fitted.model_validate(json.loads(files("template_store").joinpath("ranking.json").read_text("utf-8")))
+FITTED = Fitted.model_validate_json(files("template_store.retrieval").joinpath("ranking.json").read_text("utf-8"))
 WEIGHTS: Mapping[str, float] = FITTED.weights
 """They add up to 1. A part that the query is silent on leaves the sum."""
 

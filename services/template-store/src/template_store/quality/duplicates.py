@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from calculator import FUNCTION_NAMES
 from reasonflux.contracts import ThoughtTemplate
 from template_store.ports import Vectors
-from template_store.ranking import fold
-from template_store.validation import Finding, statement
+from template_store.quality.validation import Finding, statement
+from template_store.retrieval.ranking import fold
 
 SAME_MEANING = 0.95
 """Cosine above which two templates are taken for one."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from reasonflux.contracts import Query, ThoughtTemplate
 from template_store.ports import Embedder
-from template_store.ranking import query_text
-from template_store.retrieval import Retriever, Scored
+from template_store.retrieval.ranking import query_text
+from template_store.retrieval.retriever import Retriever, Scored
 
 FOREIGN = (
     "How do I descale a coffee machine?",

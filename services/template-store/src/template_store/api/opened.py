@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from template_store.bulk import Importer
 from template_store.editing import Editor
+from template_store.exchange.bulk import Importer
 from template_store.libraries import Libraries
 from template_store.ports import Records
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from reasonflux.contracts import Calculation, Fault, ThoughtTemplate
 from reasonflux.errors import TemplateUnsound
-from template_store import validation
+from template_store.quality import validation
 
 
 class Calculates(Protocol):

@@ -1,4 +1,4 @@
-"""Fits the weights and the probability of ranking.py: `python -m template_store.calibration [FOLDER] [--write]`.
+"""Fits ranking.py's weights and probability: `python -m template_store.retrieval.calibration [FOLDER] [--write]`.
 
 The queries are those of trials.py. Half of the templates, chosen by their ids, fit; the other half is only measured.
 
@@ -24,14 +24,15 @@ import numpy as np
 import numpy.typing as npt
 
 from reasonflux.contracts import TemplateStatus, ThoughtTemplate
-from template_store import library, trials
-from template_store.embedding import SentenceEmbedder
-from template_store.embedding_cache import EmbeddingCache
-from template_store.ranking import LEAST as LEAST_RELEVANCE
-from template_store.ranking import WEIGHTS, Curve, Fitted, lead, relevance, rivals, score, to_json
-from template_store.retrieval import Retriever
+from template_store import library
+from template_store.retrieval import trials
+from template_store.retrieval.embedding import SentenceEmbedder
+from template_store.retrieval.embedding_cache import EmbeddingCache
+from template_store.retrieval.ranking import LEAST as LEAST_RELEVANCE
+from template_store.retrieval.ranking import WEIGHTS, Curve, Fitted, lead, relevance, rivals, score, to_json
+from template_store.retrieval.retriever import Retriever
+from template_store.retrieval.trials import Trial
 from template_store.settings import Settings
-from template_store.trials import Trial
 
 Floats = npt.NDArray[np.float64]
 NAMES = tuple(WEIGHTS)
@@ -193,7 +194,7 @@ async def all_trials(
 
 def retrievers(embedder: SentenceEmbedder, cache: Path) -> Callable[[], Retriever]:
     """Empty retrievers that share one cache of embeddings: of two libraries, most documents are the same."""
-    from template_store.index import FaissIndex
+    from template_store.retrieval.index import FaissIndex
 
     kept = EmbeddingCache(cache)
     return lambda: Retriever(embedder, FaissIndex(embedder.dimension), kept, threshold=0.5)

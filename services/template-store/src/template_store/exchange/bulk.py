@@ -14,12 +14,12 @@ from reasonflux.contracts import (
     TemplateStatus,
 )
 from reasonflux.errors import InvalidRequest, ReasonFluxError
-from template_store.checks import Checks
 from template_store.editing import Author, refuse_reserved, same
 from template_store.errors import TemplateExists
+from template_store.exchange.transfer import Received
 from template_store.ports import Draft, Records
+from template_store.quality.checks import Checks
 from template_store.replica import Replica
-from template_store.transfer import Received
 
 _UNSOUND_HINT = "mend it, or import it with status=quarantined"
 _UNREADABLE_HINT = "correct these fields; /docs lists them"

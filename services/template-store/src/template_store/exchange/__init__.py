@@ -1,0 +1,1 @@
+"""Many templates at once: import and export, and the public v1 library's format."""

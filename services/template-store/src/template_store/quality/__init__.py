@@ -1,0 +1,1 @@
+"""What makes a template and a library good: machine checks, duplicates, contamination, coverage."""
