@@ -66,6 +66,18 @@ class TestEveryEngine:
         assert streamed.tokens.prompt == plain.tokens.prompt
         assert streamed.finish_reason == plain.finish_reason
 
+    async def test_a_stream_tells_what_it_has_cost_so_far(self, engine: Engine) -> None:
+        counts: list[Tokens] = []
+
+        async def count(tokens: Tokens) -> None:
+            counts.append(tokens)
+
+        reply = await engine.chat(ASK, max_tokens=8, on_delta=ignore, on_usage=count)
+        assert len(counts) >= 2
+        assert counts[0].prompt == reply.tokens.prompt
+        assert [each.completion for each in counts] == sorted(each.completion for each in counts)
+        assert counts[0].completion < counts[-1].completion == reply.tokens.completion
+
     async def test_text_is_json_of_the_schema(self, engine: Engine) -> None:
         reply = await engine.chat(ASK, schema=SCHEMA, schema_name="review", max_tokens=64)
         if reply.finish_reason == "stop":
@@ -360,6 +372,29 @@ async def test_a_server_that_speaks_no_http_is_unavailable() -> None:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         with pytest.raises(EngineUnavailable):
             await OpenAIEngine(http, EngineConfig(url=url, model="m", retries=0)).chat(ASK)
+
+
+async def test_a_server_that_knows_no_running_usage_is_asked_without_it_from_then_on() -> None:
+    asked: list[Any] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        options = json.loads(request.content)["stream_options"]
+        asked.append(options)
+        if "continuous_usage_stats" in options:
+            said = "Unrecognized request argument supplied: stream_options.continuous_usage_stats"
+            return httpx.Response(400, json={"error": {"message": said}})
+        choice = {"index": 0, "message": {"content": "5"}, "finish_reason": "stop"}
+        return httpx.Response(200, json={"choices": [choice]})
+
+    async def count(_: Tokens) -> None:
+        raise AssertionError("nothing is told")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as http:
+        engine = OpenAIEngine(http, EngineConfig(url="http://engine/v1", model="m"))
+        replies = [await engine.chat(ASK, on_delta=ignore, on_usage=count) for _ in range(2)]
+
+    assert [reply.text for reply in replies] == ["5", "5"]
+    assert ["continuous_usage_stats" in options for options in asked] == [True, False, False]
 
 
 @pytest.mark.parametrize("streaming", [False, True])

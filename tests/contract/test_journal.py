@@ -17,14 +17,17 @@ from navigator.errors import (
     SessionNotFound,
 )
 from navigator.journal import MemoryJournal, RedisJournal
-from navigator.ports import Claim, Journal
+from navigator.ports import Claim, Journal, Notice
 from reasonflux.contracts import (
     ActionFailed,
     ActionKind,
+    Budget,
+    Delivery,
     Delta,
     Entry,
     Failure,
     FailureKind,
+    Options,
     Outcome,
     Problem,
     SessionFinished,
@@ -97,13 +100,14 @@ async def open_journal(request: pytest.FixtureRequest) -> AsyncIterator[OpenJour
     """
     opened: list[Any] = []
 
-    def open_one() -> Any:
+    def open_one(**fields: Any) -> Any:
+        settings = {"max_claims": MAX_CLAIMS, "safety_read": LONG, **fields}
         if request.param == "memory":
-            opened[:] = opened or [MemoryJournal(max_claims=MAX_CLAIMS, safety_read=LONG)]
+            opened[:] = opened or [MemoryJournal(**settings)]
         else:
             prefix = request.getfixturevalue("redis_prefix")
             url = request.getfixturevalue("redis_url")
-            opened.append(RedisJournal(url, prefix=prefix, max_claims=MAX_CLAIMS, safety_read=LONG))
+            opened.append(RedisJournal(url, prefix=prefix, **settings))
         return opened[-1]
 
     if request.param == "redis":
@@ -493,3 +497,103 @@ class TestFollowing:
                 seen.append(first.seq)
             await journal.commit(claim, seq, [note(str(seq))])
         assert seen == list(range(1, 11))
+
+
+# Deadlines, retention, webhooks
+
+
+def within(seconds: float) -> SessionStarted:
+    return started().model_copy(update={"options": Options(budget=Budget(seconds=seconds))})
+
+
+async def until_listed(journal: Journal, count: int) -> None:
+    while len(await journal.list()) > count:  # noqa: ASYNC110 - nobody announces that something has expired
+        await asyncio.sleep(0.005)
+
+
+async def test_a_claim_tells_the_journal_s_time(journal: Journal) -> None:
+    await journal.create("s", started())
+    (first,) = await journal.read("s")
+    claim = await claimed(journal)
+    (written,) = await journal.commit(claim, 2, [note("a")])
+    assert first.at <= claim.at <= written.at
+
+
+async def test_a_session_past_its_deadline_is_ended_and_its_worker_fenced(journal: Journal) -> None:
+    await journal.create("late", within(0.0))
+    await journal.create("in time", within(LONG))
+    claim = await claimed(journal)
+
+    assert await journal.end_overdue(LONG) == ()
+    assert await journal.end_overdue(0.0) == ("late",)
+    assert await journal.end_overdue(0.0) == ()
+    end = (await journal.read("late"))[-1].event
+    assert isinstance(end, SessionFinished)
+    assert (end.outcome, end.failure and end.failure.kind) == (Outcome.UNSOLVED, FailureKind.DEADLINE_EXCEEDED)
+    with pytest.raises(LeaseLost):
+        await journal.commit(claim, 2, [note("too late")])
+    assert len(await journal.read("in time")) == 1
+
+
+async def test_a_session_that_finished_in_time_is_not_overdue(journal: Journal) -> None:
+    await journal.create("s", within(0.0))
+    await journal.commit(await claimed(journal), 2, [solved()])
+    assert await journal.end_overdue(0.0) == ()
+
+
+async def test_a_finished_session_expires_and_takes_its_idempotency_key_and_its_place_in_the_list_along(
+    open_journal: OpenJournal,
+) -> None:
+    journal = open_journal(retention=0.001)
+    await journal.create("kept", started())
+    await journal.create("s", started(), idempotency_key="k", fingerprint="f")
+    await journal.cancel("s")
+    await until_listed(journal, 1)
+
+    with pytest.raises(SessionNotFound):
+        await journal.read("s")
+    with pytest.raises(CursorExpired):
+        await journal.list(before="s")
+    assert await journal.list() == ("kept",)
+    assert await journal.create("new", started(), idempotency_key="k", fingerprint="other") == "new"
+
+
+async def test_a_webhook_is_due_once_its_session_has_finished_until_it_is_settled(journal: Journal) -> None:
+    told = started().model_copy(update={"delivery": Delivery(webhook="https://example.com/")})
+    await journal.create("s", told)
+    await journal.create("silent", started())
+    assert await journal.due_notice(EXPIRED) is None
+    for session_id in ("s", "silent"):
+        await journal.cancel(session_id)
+
+    assert await journal.due_notice(EXPIRED) == Notice(session_id="s", tries=1)
+    assert await journal.due_notice(LONG) == Notice(session_id="s", tries=2)
+    assert await journal.due_notice(LONG) is None
+    await journal.settle_notice("s")
+    assert await journal.due_notice(EXPIRED) is None
+
+
+async def test_a_deleted_session_is_neither_overdue_nor_told(journal: Journal) -> None:
+    told = within(0.0).model_copy(update={"delivery": Delivery(webhook="https://example.com/")})
+    await journal.create("running", told)
+    await journal.create("finished", told)
+    await journal.cancel("finished")
+    for session_id in ("running", "finished"):
+        await journal.delete(session_id)
+
+    assert await journal.end_overdue(0.0) == ()
+    assert await journal.due_notice(LONG) is None
+
+
+async def test_a_long_list_is_read_in_pages_past_what_has_expired(open_journal: OpenJournal) -> None:
+    journal = open_journal(retention=0.001)
+    names = [f"s{n}" for n in range(9)]
+    for name in names:
+        await journal.create(name, started())
+    for name in names[2:7]:
+        await journal.cancel(name)
+    await until_listed(journal, 4)
+
+    first = await journal.list(limit=3)
+    assert first == ("s8", "s7", "s1")
+    assert await journal.list(limit=3, before=first[-1]) == ("s0",)

@@ -156,3 +156,29 @@ async def test_an_unreachable_redis_is_a_typed_failure() -> None:
         await journal.ping()
     assert caught.value.failure.retryable
     await journal.close()
+
+
+async def test_a_finished_session_s_keys_have_a_time_to_live_and_a_running_one_s_have_none(own_redis, journal) -> None:
+    await journal.create("running", STARTED, idempotency_key="r", fingerprint="f")
+    await journal.create("finished", STARTED, idempotency_key="k", fingerprint="f")
+    await journal.cancel("finished")
+    with redis.Redis(port=own_redis.port, decode_responses=True) as client:
+        left = {key: client.pttl(key) for key in client.scan_iter("rf:*") if client.type(key) in ("hash", "stream")}
+
+    mortal = {"rf:{0}:session:finished", "rf:{0}:events:finished", "rf:{0}:idem:default:k"}
+    assert {key for key, milliseconds in left.items() if milliseconds > 0} == mortal
+    assert set(left.values()) - {left[key] for key in mortal} == {-1}
+
+
+async def test_what_has_expired_leaves_the_list_without_anybody_reading_it(own_redis) -> None:
+    journal = RedisJournal(own_redis.url, retention=0.001)
+    for n in range(4):
+        await journal.create(f"s{n}", STARTED)
+        await journal.cancel(f"s{n}")
+    with redis.Redis(port=own_redis.port) as client:
+        while client.exists(*(f"rf:{{0}}:session:s{n}" for n in range(4))):  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.005)
+        for n in range(3):
+            await journal.create(f"new{n}", STARTED)
+        assert client.zcard("rf:{0}:sessions:default") == 3
+    await journal.close()

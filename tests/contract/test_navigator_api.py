@@ -258,13 +258,13 @@ async def test_without_event_stream_events_come_in_pages() -> None:
 
 
 @pytest.mark.parametrize("headers", [SSE, {}])
-async def test_a_cursor_beyond_the_end_is_a_conflict(headers: dict[str, str]) -> None:
+async def test_a_cursor_beyond_the_end_has_expired(headers: dict[str, str]) -> None:
     async with opened(on_fakes(script([]), workers=0)) as client:
         session_id = (await start(client)).json()["id"]
         response = await client.get(f"/v1/sessions/{session_id}/events", params={"after": 9}, headers=headers)
 
-    assert response.status_code == 409
-    assert error_of(response).type == FailureKind.CONFLICT
+    assert response.status_code == 410
+    assert error_of(response).type == FailureKind.EXPIRED
 
 
 async def test_the_public_client_follows_a_session_over_a_real_connection() -> None:
@@ -342,7 +342,9 @@ async def test_stopping_the_service_gives_unfinished_sessions_to_the_next_worker
         ("GET", "/v1/sessions/none", None, 404, FailureKind.NOT_FOUND, "none"),
         ("GET", "/v1/sessions/none/events", None, 404, FailureKind.NOT_FOUND, "none"),
         ("POST", "/v1/sessions/none/cancel", None, 404, FailureKind.NOT_FOUND, "none"),
-        ("GET", "/v1/sessions?cursor=none", None, 409, FailureKind.CONFLICT, "none"),
+        ("GET", "/v1/sessions?cursor=none", None, 410, FailureKind.EXPIRED, "none"),
+        ("POST", "/v1/sessions", {**PROBLEM, "parent": "none"}, 404, FailureKind.NOT_FOUND, "parent"),
+        ("POST", "/v1/sessions", {**PROBLEM, "webhook": "https://x.org/"}, 400, FailureKind.INVALID_REQUEST, "webhook"),
         ("GET", "/v1/sessions?limit=0", None, 400, FailureKind.INVALID_REQUEST, "limit"),
         ("POST", "/v1/sessions", {"problem": ""}, 400, FailureKind.INVALID_REQUEST, "problem"),
         ("POST", "/v1/sessions", {"problem": " \n"}, 400, FailureKind.INVALID_REQUEST, "problem"),
@@ -420,7 +422,7 @@ async def test_the_root_points_to_the_documentation_and_bodies_have_examples() -
         root = (await client.get("/")).json()
         described = (await client.get(root["openapi"])).json()
 
-    for path in ("/v1/sessions", "/v1/chat/completions"):
+    for path in ("/v1/sessions", "/v1/chat/completions", "/v1/responses"):
         body = described["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         assert body["examples"]
     examples = described["paths"]["/v1/sessions"]["post"]["requestBody"]["content"]["application/json"]["examples"]

@@ -16,6 +16,7 @@ from reasonflux.contracts import (
     InstantiateEvent,
     InstantiateRequest,
     KnownResult,
+    Sampling,
     TemplateStep,
     TemplateType,
     ThoughtTemplate,
@@ -265,3 +266,20 @@ async def test_the_stream_shows_reasoning_restarts_and_calculations() -> None:
     assert events[0].restarted is True
     assert "".join(event.delta or "" for event in events) == r"take \theta and \frac{1}{2}"
     assert events[-1].calculation == Calculation(statement="1/2", value="1/2")
+
+
+async def test_the_caller_s_sampling_is_used_and_later_attempts_vary_it() -> None:
+    engine = Scripted(*[says(expressions=["1 + 1"])] * 3)
+    sampling = Sampling(temperature=0.3, seed=40)
+    for attempt in (1, 2):
+        await executor(engine).instantiate(InstantiateRequest(goal="g", attempt=attempt, sampling=sampling))
+    await executor(engine).instantiate(InstantiateRequest(goal="g"))
+
+    assert [(call["temperature"], call["seed"]) for call in engine.calls] == [(0.3, 40), (0.7, 42), (0.0, None)]
+
+
+async def test_a_cap_on_generated_tokens_bounds_each_call() -> None:
+    engine = Scripted("nonsense", says(expressions=["1 + 1"]))
+    await executor(engine).instantiate(InstantiateRequest(goal="g", budget=Budget(completion_tokens=25)))
+
+    assert [call["max_tokens"] for call in engine.calls] == [25, 15]

@@ -1,6 +1,9 @@
 """A session told as text: one step speaks at a time, and nothing that is said is lost."""
 
+import json
 from datetime import UTC, datetime
+
+import pytest
 
 from navigator.api.narration import Narrator
 from reasonflux.contracts import (
@@ -164,3 +167,49 @@ def test_the_end_tells_what_was_still_held_back() -> None:
 
 def test_plans_and_reviews_in_the_making_are_not_told() -> None:
     assert tell(PLAN, Delta(action=ActionKind.REVIEW, step_id=1, text='{"reason"')) == tell(PLAN)
+
+
+def writes(text: str, size: int = 3) -> list[Delta]:
+    """The navigator LLM's reply, a few characters at a time."""
+    parts = [text[place : place + size] for place in range(0, len(text), size)]
+    return [Delta(action=ActionKind.PLAN, text=part) for part in parts]
+
+
+REPLY = json.dumps(
+    {
+        "abstraction": "a sum",
+        "steps": [{"id": 1, "goal": "find a", "template": "Goal", "uses": ["s1"]}, {"id": 2, "goal": "find b"}],
+    }
+)
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_plan_is_told_while_it_is_written_and_reads_like_the_finished_one(size: int) -> None:
+    assert tell(*writes(REPLY, size), PLAN) == tell(PLAN) == "Plan: a sum\n  1. find a\n  2. find b\n"
+    assert tell(*writes(REPLY[: REPLY.index("find a") + 4], 3)) == "Plan: a sum\n  1. find"
+
+
+def test_a_plan_that_turned_out_otherwise_is_told_again_whole() -> None:
+    broken = '{"abstraction": "nonsense", "steps": ['
+    assert tell(*writes(broken), *writes(REPLY), PLAN).splitlines()[-3:] == [
+        "Plan: a sum",
+        "  1. find a",
+        "  2. find b",
+    ]
+
+
+def test_a_plan_that_failed_is_begun_anew() -> None:
+    failed = ActionFailed(action=ActionKind.PLAN, failure=Failure(kind=FailureKind.INTERNAL, message="the line broke"))
+    told = tell(*writes(REPLY[:18]), failed, *writes(REPLY), PLAN).splitlines()
+    assert told == ["Plan: a", "The plan failed: the line broke", "Plan: a sum", "  1. find a", "  2. find b"]
+
+
+def test_a_plan_past_the_horizon_goes_on_with_the_numbers() -> None:
+    more = PlanMade(trajectory=Trajectory(abstraction="a sum", steps=(Step(id=3, goal="add them"),)))
+    reply = json.dumps({"abstraction": "a sum", "steps": [{"id": 1, "goal": "add them"}]})
+    assert tell(PLAN, *writes(reply), more) == tell(PLAN, more)
+
+
+def test_a_plan_without_a_name_is_told_all_the_same() -> None:
+    nameless = PlanMade(trajectory=Trajectory(abstraction="", steps=PLAN.trajectory.steps))
+    assert tell(*writes(REPLY.replace("a sum", "")), nameless) == tell(nameless)

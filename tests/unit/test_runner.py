@@ -23,7 +23,9 @@ from reasonflux.contracts import (
     Budget,
     Entry,
     FailureKind,
+    InstantiateEvent,
     InstantiateRequest,
+    Instantiation,
     Options,
     Outcome,
     Phase,
@@ -39,6 +41,7 @@ from reasonflux.contracts import (
     Step,
     StepInstantiated,
     ThoughtTemplate,
+    Tokens,
     Trajectory,
 )
 from reasonflux.errors import EngineRefused, EngineUnavailable, NotFound
@@ -140,6 +143,64 @@ async def test_templates_come_from_the_library_of_the_session() -> None:
     quick = runner(journal, endless_navigator, lambda request: "7", sleep=lambda seconds: asyncio.sleep(0))
     await replace(quick, templates=Store()).run(claim)
     assert set(asked) == {"by query of chemistry", "by-id of chemistry"}
+
+
+async def test_time_in_the_queue_counts_against_the_deadline() -> None:
+    clock = Clock()
+    journal = MemoryJournal(clock=clock)
+    options = Options(budget=Budget(seconds=60))
+    await journal.create("s", SessionStarted(problem=Problem(text="What is 3 + 4?"), options=options))
+    clock.now += 61
+    claim = await journal.claim("worker", 60.0)
+    assert claim is not None
+    session = await runner(journal, script([])).run(claim)
+
+    assert session.outcome is Outcome.UNSOLVED
+    assert session.last_failure is not None
+    assert session.last_failure.kind is FailureKind.BUDGET_EXHAUSTED
+    assert session.usage.all.calls == 0
+
+
+async def test_what_a_stopped_call_has_cost_is_counted_once() -> None:
+    """Both steps are on the engine; one is reviewed and finishes the session while the other is half-way."""
+    half_way, counted = asyncio.Event(), Tokens(prompt=30, completion=8, calls=1)
+
+    class Executor(FakeExecutor):
+        async def instantiate(self, request: InstantiateRequest, on_event: Any = None) -> Instantiation:
+            if request.goal.endswith("b"):
+                await on_event(InstantiateEvent(spent=Tokens(prompt=30, completion=1, calls=1)))
+                await on_event(InstantiateEvent(spent=counted))
+                half_way.set()
+                await asyncio.Event().wait()
+            await half_way.wait()
+            return Instantiation(result="3", usage=Tokens(prompt=7, completion=1, calls=1))
+
+    journal = MemoryJournal()
+    claim = await claimed(journal)
+    own = replace(runner(journal, script([TWO_AT_ONCE], [review("finish", answer="r1")])), executor=Executor())
+    session = await own.run(claim)
+    entries = list(await journal.read("s"))
+
+    assert session.usage.executor == Tokens(prompt=37, completion=9, calls=2)
+    assert types(entries)[-2:] == ["action.dropped", "session.finished"]
+    assert session == fold("s", entries)
+
+
+async def test_an_action_that_failed_half_way_tells_what_it_has_cost() -> None:
+    spent = Tokens(prompt=30, completion=8, calls=1)
+
+    class Executor(FakeExecutor):
+        async def instantiate(self, request: InstantiateRequest, on_event: Any = None) -> Instantiation:
+            await on_event(InstantiateEvent(spent=spent))
+            raise EngineRefused("broke off")
+
+    journal = MemoryJournal()
+    claim = await claimed(journal)
+    session = await replace(runner(journal, script([TWO_AT_ONCE])), executor=Executor()).run(claim)
+
+    assert session.outcome is Outcome.FAILED
+    assert session.usage.executor.calls >= 1
+    assert session.usage.navigator.calls == 1
 
 
 async def test_a_revision_stops_the_work_on_the_steps_that_it_drops() -> None:

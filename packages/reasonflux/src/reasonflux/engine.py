@@ -4,12 +4,18 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Literal, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from reasonflux.contracts import Contract, Tokens
+from reasonflux.engine_port import Engine as Engine
+from reasonflux.engine_port import Message as Message
+from reasonflux.engine_port import OnDelta as OnDelta
+from reasonflux.engine_port import OnUsage as OnUsage
+from reasonflux.engine_port import Reply as Reply
 from reasonflux.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 from reasonflux.http import CONNECT_SECONDS, LINE_ERRORS, http_client, what_happened
 from reasonflux.openai_wire import Completion, Models, Usage, advice, complaint, seconds_to_wait
@@ -17,14 +23,10 @@ from reasonflux.sse import read_sse
 
 READY_SECONDS = 5.0
 LONGEST_BACKOFF_SECONDS = 8.0
+_RUNNING_USAGE = "continuous_usage_stats"
 
 T = TypeVar("T")
 Wire = TypeVar("Wire", bound=BaseModel)
-
-
-class Message(Contract):
-    role: Literal["system", "user", "assistant"]
-    content: str
 
 
 class EngineConfig(Contract):
@@ -35,43 +37,6 @@ class EngineConfig(Contract):
     key: str | None = Field(default=None, repr=False)
     timeout: float = Field(default=120.0, gt=0, description="seconds for a whole call, retries included")
     retries: int = Field(default=3, ge=0, description="further tries after 429, 5xx and connection errors")
-
-
-class Reply(Contract):
-    """What the model said. `reasoning` is filled by servers that separate it from the text."""
-
-    text: str
-    reasoning: str = ""
-    finish_reason: str
-    """`stop`, or `length` when `max_tokens` cut the text short."""
-    tokens: Tokens
-
-
-OnDelta = Callable[[str], Awaitable[None]]
-
-
-class Engine(Protocol):
-    """The port that planning and instantiation stand on."""
-
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: dict[str, Any] | None = None,
-        schema_name: str = "reply",
-        temperature: float = 0.0,
-        max_tokens: int = 1024,
-        seed: int | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the deadline belongs to the port: every hop gets what is left
-        on_delta: OnDelta | None = None,
-    ) -> Reply:
-        """One reply to `messages`.
-
-        With a `schema` the text is JSON that fits it (unless it was cut by `max_tokens`). `timeout`: seconds for the
-        whole call; None means the engine's own. With `on_delta` the text is streamed: the deltas joined are
-        `Reply.text`. Raises EngineUnavailable, EngineRefused or EngineTimeout; what `on_delta` raises passes through.
-        """
-        ...
 
 
 def engine_http(*configs: EngineConfig, max_connections: int = 512) -> httpx.AsyncClient:
@@ -94,6 +59,7 @@ class OpenAIEngine:
         self._http = http
         self._sleep = sleep
         self._base = config.url.rstrip("/")
+        self._tells_running_usage = True  # until it refuses: vLLM and SGLang do, hosted APIs may not know the option
 
     async def chat(
         self,
@@ -106,6 +72,7 @@ class OpenAIEngine:
         seed: int | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - see Engine.chat
         on_delta: OnDelta | None = None,
+        on_usage: OnUsage | None = None,
     ) -> Reply:
         """See `Engine.chat`. Cancelling the call closes the connection, so the server stops generating."""
         body: dict[str, Any] = {
@@ -121,9 +88,10 @@ class OpenAIEngine:
             wrapped = {"name": schema_name, "schema": schema, "strict": False}
             body["response_format"] = {"type": "json_schema", "json_schema": wrapped}
         if on_delta is not None:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
+            running = {_RUNNING_USAGE: True} if on_usage is not None and self._tells_running_usage else {}
+            body |= {"stream": True, "stream_options": {"include_usage": True, **running}}
         seconds = self.config.timeout if timeout is None else min(timeout, self.config.timeout)
-        return await self._within(seconds, lambda deadline: self._persist(body, on_delta, deadline))
+        return await self._within(seconds, lambda deadline: self._persist(body, _Ears(on_delta, on_usage), deadline))
 
     async def models(self) -> tuple[str, ...]:
         """The names of the models that the server offers; one quick try, for readiness checks. Raises EngineError."""
@@ -162,12 +130,17 @@ class OpenAIEngine:
                 raise
             raise late from error
 
-    async def _persist(self, body: dict[str, Any], on_delta: OnDelta | None, deadline: float) -> Reply:
+    async def _persist(self, body: dict[str, Any], ears: "_Ears", deadline: float) -> Reply:
         """Try until there is a reply, the retries are used up, or the next wait would outlast the deadline."""
         attempt = 0
         while True:
             try:
-                return await self._attempt(body, on_delta)
+                return await self._attempt(body, ears)
+            except EngineRefused as error:
+                if _RUNNING_USAGE not in str(error) or not body["stream_options"].pop(_RUNNING_USAGE, None):
+                    raise
+                self._tells_running_usage = False
+                continue
             except _TryAgain as again:
                 # Jitter keeps callers that failed together from coming back together.
                 wait = again.retry_after + random.uniform(0.0, min(LONGEST_BACKOFF_SECONDS, 0.25 * 2.0**attempt))
@@ -176,17 +149,17 @@ class OpenAIEngine:
                 await self._sleep(wait)
             attempt += 1
 
-    async def _attempt(self, body: dict[str, Any], on_delta: OnDelta | None) -> Reply:
+    async def _attempt(self, body: dict[str, Any], ears: "_Ears") -> Reply:
         async with self._send("POST", "/chat/completions", body) as response:
-            if on_delta is not None and "text/event-stream" in response.headers.get("content-type", ""):
-                return await self._read_stream(response, on_delta)
+            if body.get("stream") and "text/event-stream" in response.headers.get("content-type", ""):
+                return await self._read_stream(response, ears)
             completion = self._parse(Completion, await self._read(response))
         if not completion.choices:
             raise self._foreign(complaint(str(completion.error or "no choices")))
         choice = completion.choices[0]
         text = choice.message.content
-        if on_delta is not None and text:  # a server that ignores `stream`
-            await on_delta(text)
+        if text:  # a server that ignores `stream`
+            await ears.hear(text)
         return Reply(
             text=text,
             reasoning=choice.message.thinking,
@@ -194,20 +167,22 @@ class OpenAIEngine:
             tokens=(completion.usage or Usage()).tokens,
         )
 
-    async def _read_stream(self, response: httpx.Response, on_delta: OnDelta) -> Reply:
+    async def _read_stream(self, response: httpx.Response, ears: "_Ears") -> Reply:
         text: list[str] = []
         reasoning: list[str] = []
         finish_reason, usage = "stop", Usage()
         try:
             async with aclosing(self._chunks(response)) as chunks:
                 async for chunk in chunks:
-                    usage = chunk.usage or usage
+                    if chunk.usage is not None:
+                        usage = chunk.usage
+                        await ears.count(usage.tokens)
                     for choice in chunk.choices[:1]:
                         finish_reason = choice.finish_reason or finish_reason
                         reasoning.append(choice.delta.thinking)
                         if choice.delta.content:
                             text.append(choice.delta.content)
-                            await on_delta(choice.delta.content)
+                            await ears.hear(choice.delta.content)
         except _TryAgain as again:
             if text:  # the reader has seen tokens: only the caller knows how to start over
                 raise again.error from again.__cause__
@@ -286,6 +261,22 @@ class OpenAIEngine:
             wait = seconds_to_wait(response.headers.get("retry-after"))
             return _TryAgain(EngineUnavailable(message, hint=hint), retry_after=wait)
         return EngineRefused(message, hint=advice(status, said.lower(), with_schema))
+
+
+@dataclass(frozen=True)
+class _Ears:
+    """Who listens to a call."""
+
+    on_delta: OnDelta | None
+    on_usage: OnUsage | None
+
+    async def hear(self, text: str) -> None:
+        if self.on_delta is not None:
+            await self.on_delta(text)
+
+    async def count(self, tokens: Tokens) -> None:
+        if self.on_usage is not None:
+            await self.on_usage(tokens)
 
 
 class _TryAgain(Exception):

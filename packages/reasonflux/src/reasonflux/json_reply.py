@@ -80,6 +80,11 @@ class FieldStream:
         self._inside = False
         self._done = False
 
+    @property
+    def done(self) -> bool:
+        """Whether the field has been read to its end."""
+        return self._done
+
     def feed(self, delta: str) -> str:
         """The next piece of readable text; "" when there is none."""
         if self._done:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -67,9 +66,10 @@ async def _stream(running: Instantiator, body: InstantiateRequest) -> AsyncGener
             yield None, _name(event), event.model_dump_json(exclude_none=True)
         await task  # a bug breaks the stream off rather than end it quietly
     finally:
+        # Not awaited itself: who cancels us would cancel it once more then, in the middle of closing its connection to
+        # the engine, which would go on generating.
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait((task,))
 
 
 def _name(event: InstantiateEvent) -> str:

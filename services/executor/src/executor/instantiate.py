@@ -27,6 +27,7 @@ from reasonflux.json_reply import FieldStream
 
 _RESULT_NAME = re.compile(r"\br\d+\b")
 _WORD = re.compile(r"[A-Z]|[A-Za-z]{3,}")
+_COUNT_EVERY = 8
 _REPAIRABLE = (FailureKind.CALCULATION_ERROR, FailureKind.UNPARSABLE_REPLY)
 
 
@@ -54,9 +55,10 @@ class Instantiator:
         deadline = self.clock() + request.budget.seconds
         spent, told = Tokens(), Counter[FailureKind]()
         while True:
-            left = request.budget.minus(tokens=spent.total, seconds=request.budget.seconds - (deadline - self.clock()))
+            seconds = request.budget.seconds - (deadline - self.clock())
+            left = request.budget.minus(tokens=spent.total, completion=spent.completion, seconds=seconds)
             try:
-                reply = await self._ask(messages, request.attempt, left, emit)
+                reply = await self._ask(messages, request, left, emit, spent)
             except ReasonFluxError as error:
                 if spent.calls == 0 and not isinstance(error, EngineTimeout | _Exhausted):
                     raise
@@ -70,18 +72,22 @@ class Instantiator:
             messages = [*messages, *repair(reply.text, failure)]
             await emit(InstantiateEvent(restarted=True))
 
-    async def _ask(self, messages: list[Message], attempt: int, left: Budget, emit: Emit) -> Reply:
+    async def _ask(
+        self, messages: list[Message], request: InstantiateRequest, left: Budget, emit: Emit, spent: Tokens
+    ) -> Reply:
         _check(left)
-        first = attempt == 1
+        sampling, first = request.sampling, request.attempt == 1
+        seed = sampling.seed if first else (sampling.seed or 0) + request.attempt
         return await self.engine.chat(
             messages,
             schema=REPLY_SCHEMA,
             schema_name="instantiation",
-            temperature=0.0 if first else 0.7,
-            seed=None if first else attempt,
-            max_tokens=min(self.profile.max_tokens, left.tokens),
+            temperature=(sampling.temperature or 0.0) if first else max(0.7, sampling.temperature or 0.0),
+            seed=seed,
+            max_tokens=min(self.profile.max_tokens, left.generation),
             timeout=left.seconds,
             on_delta=_reasoning_deltas(emit),
+            on_usage=_running_count(emit, spent),
         )
 
     async def _carry_out(self, text: str, request: InstantiateRequest, emit: Emit) -> Instantiation:
@@ -141,7 +147,7 @@ def _check(left: Budget) -> None:
     if left.seconds <= 0:
         hint = "give the step more time"
         raise _Exhausted("the step's time ran out", hint=hint, kind=FailureKind.DEADLINE_EXCEEDED)
-    if left.tokens <= 0:
+    if left.generation <= 0:
         hint = "give the step more tokens"
         raise _Exhausted("the step's tokens are used up", hint=hint, kind=FailureKind.BUDGET_EXHAUSTED)
 
@@ -155,6 +161,19 @@ def _reasoning_deltas(emit: Emit) -> Callable[[str], Awaitable[None]]:
             await emit(InstantiateEvent(delta=text))
 
     return on_delta
+
+
+def _running_count(emit: Emit, before: Tokens) -> Callable[[Tokens], Awaitable[None]]:
+    """Tells now and then what the step has cost so far: whoever stops it must know."""
+    told = -_COUNT_EVERY
+
+    async def on_usage(tokens: Tokens) -> None:
+        nonlocal told
+        if tokens.completion - told >= _COUNT_EVERY:
+            told = tokens.completion
+            await emit(InstantiateEvent(spent=before + tokens))
+
+    return on_usage
 
 
 def _binding_mismatch(reply: ExecutorReply, template: ThoughtTemplate | None) -> Failure | None:

@@ -7,11 +7,12 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from uuid import uuid4
 
+import httpx
 from fastapi import FastAPI
 
 from navigator.api import ROUTERS
@@ -23,6 +24,8 @@ from navigator.planning import Profile
 from navigator.ports import Executor, Journal, TemplateStore
 from navigator.runner import Runner
 from navigator.settings import Settings
+from navigator.upkeep import Upkeep
+from navigator.webhooks import Webhooks
 from navigator.worker import Worker
 from reasonflux.client import ExecutorClient, TemplateStoreClient
 from reasonflux.engine import OpenAIEngine, engine_http
@@ -49,6 +52,8 @@ class World:
     llm: NavigatorLLM
     templates: TemplateStore
     executor: Executor
+    http: httpx.AsyncClient
+    """For calls that go out of the house: webhooks."""
     checks: Sequence[Check] = ()
 
 
@@ -64,6 +69,7 @@ def build(
     llm: NavigatorLLM,
     templates: TemplateStore,
     executor: Executor,
+    http: httpx.AsyncClient | None = None,
     checks: Sequence[Check] = (),
     settings: Settings | None = None,
 ) -> FastAPI:
@@ -71,7 +77,8 @@ def build(
 
     @asynccontextmanager
     async def given() -> AsyncIterator[World]:
-        yield World(journal, llm, templates, executor, checks)
+        async with http_client() if http is None else nullcontext(http) as line:
+            yield World(journal, llm, templates, executor, line, checks)
 
     return _app(settings or Settings(), given)
 
@@ -81,7 +88,7 @@ async def connected(settings: Settings) -> AsyncIterator[World]:
     """The Redis journal, the engine, and the clients of the two other services."""
     profile = Profile(settings.profile)
     async with (
-        _journal(settings.redis_url) as journal,
+        _journal(settings) as journal,
         engine_http(settings.engine) as engine_line,
         http_client() as service_line,
     ):
@@ -93,13 +100,14 @@ async def connected(settings: Settings) -> AsyncIterator[World]:
             NavigatorLLM(engine, profile, REPAIRS[profile]),
             templates,
             executor,
+            service_line,
             checks=(engine.ready, lambda: _reach(executor), lambda: _reach(templates)),
         )
 
 
 @asynccontextmanager
-async def _journal(url: str) -> AsyncIterator[RedisJournal]:
-    journal = RedisJournal(url)
+async def _journal(settings: Settings) -> AsyncIterator[RedisJournal]:
+    journal = RedisJournal(settings.redis_url, retention=settings.session_retention_seconds)
     try:
         yield journal
     finally:
@@ -111,8 +119,18 @@ def _app(settings: Settings, opening: Callable[[], AbstractAsyncContextManager[W
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level)
         metrics = Metrics(app.state.registry)
-        async with opening() as world, _working(settings, world, metrics) as check_worker:
-            app.state.navigator = OpenNavigator(world.journal, settings.libraries, metrics)
+        async with (
+            opening() as world,
+            _working(settings, world, metrics) as check_worker,
+            _kept_up(settings, world, metrics),
+        ):
+            app.state.navigator = OpenNavigator(
+                journal=world.journal,
+                engine=world.llm.engine,
+                libraries=settings.libraries,
+                metrics=metrics,
+                webhook_origins=settings.webhook_origins,
+            )
             # Without workers this process only reads and writes the journal: it can do that while an engine is away.
             needed = (*world.checks, check_worker) if settings.navigator_workers else ()
             app.state.checks = (world.journal.ping, *needed)
@@ -164,6 +182,18 @@ async def _working(settings: Settings, world: World, metrics: Metrics) -> AsyncI
             _, pending = await asyncio.wait((task,), timeout=DRAIN_SECONDS)
             if pending:
                 logger.warning("worker did not stop in time; its leases run out by themselves", owner=owner)
+
+
+@asynccontextmanager
+async def _kept_up(settings: Settings, world: World, metrics: Metrics) -> AsyncIterator[None]:
+    """Deadlines and webhooks, in every process: whichever comes first does it."""
+    webhooks = Webhooks(world.journal, world.http, settings.webhook_origins)
+    task = asyncio.create_task(Upkeep(world.journal, webhooks, metrics).run(), name="upkeep")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,), timeout=DRAIN_SECONDS)
 
 
 async def _all_answer(checks: Sequence[Check]) -> None:

@@ -34,7 +34,7 @@ class IdempotencyConflict(NavigatorError):
 
 
 class CursorExpired(NavigatorError):
-    kind = FailureKind.CONFLICT
+    kind = FailureKind.EXPIRED
 
 
 class LeaseLost(NavigatorError):

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from navigator.errors import ReplyUnusable
 from navigator.planning import Profile, plan_messages, repair_message, review_messages
 from navigator.policy import remaining
 from navigator.replies import parse_plan, parse_review, plan_schema, review_schema
-from reasonflux.contracts import Entry, Review, Session, Tokens, Trajectory
-from reasonflux.engine import Engine, Message, OnDelta
+from reasonflux.contracts import Budget, Entry, Review, Session, Tokens, Trajectory
+from reasonflux.engine import Engine, Message, OnDelta, OnUsage
 from reasonflux.errors import EngineError
 
 T = TypeVar("T", Trajectory, Review)
@@ -26,20 +27,33 @@ class NavigatorLLM:
     profile: Profile
     repairs: int = 2
 
-    async def plan(self, session: Session, entries: Sequence[Entry], on_delta: OnDelta) -> tuple[Trajectory, Tokens]:
+    async def plan(
+        self, session: Session, entries: Sequence[Entry], on_delta: OnDelta, on_usage: OnUsage | None = None
+    ) -> tuple[Trajectory, Tokens]:
         """A trajectory for the problem, or its continuation. Raises ReplyUnusable and EngineError with the tokens."""
+        session = self._seen(session)
         messages = plan_messages(session.id, entries, self.profile)
-        return await self._ask(
-            session, messages, plan_schema(session), lambda text: parse_plan(text, session), on_delta
-        )
+        schema = plan_schema(session)
+        return await self._ask(session, messages, schema, lambda text: parse_plan(text, session), on_delta, on_usage)
 
     async def review(
-        self, session: Session, entries: Sequence[Entry], step_id: int, on_delta: OnDelta
+        self,
+        session: Session,
+        entries: Sequence[Entry],
+        step_id: int,
+        on_delta: OnDelta,
+        on_usage: OnUsage | None = None,
     ) -> tuple[Review, Tokens]:
         """The verdict on a step's last instantiation. Raises ReplyUnusable and EngineError with the tokens."""
+        session = self._seen(session)
         messages = review_messages(session.id, entries, step_id, self.profile)
         schema = review_schema(session, step_id)
-        return await self._ask(session, messages, schema, lambda text: parse_review(text, session, step_id), on_delta)
+        read = partial(parse_review, session=session, step_id=step_id)
+        return await self._ask(session, messages, schema, read, on_delta, on_usage)
+
+    def _seen(self, session: Session) -> Session:
+        """The session as this profile's prompts tell it: compact weights have learned problems, not yet follow-ups."""
+        return session.model_copy(update={"turns": ()}) if self.profile is Profile.COMPACT else session
 
     async def _ask(
         self,
@@ -48,23 +62,31 @@ class NavigatorLLM:
         schema: dict[str, Any],
         parse: Callable[[str], T],
         on_delta: OnDelta,
+        on_usage: OnUsage | None,
     ) -> tuple[T, Tokens]:
         left, spent, prompt = remaining(session), Tokens(), messages
+        sampling = session.options.sampling
+
+        async def count(tokens: Tokens) -> None:
+            if on_usage is not None:
+                await on_usage(spent + tokens)
+
         for attempt in range(self.repairs + 1):
             try:
                 reply = await self.engine.chat(
                     prompt,
                     schema=schema,
-                    temperature=_RESAMPLING_TEMPERATURE if attempt else 0.0,
-                    seed=attempt,
-                    max_tokens=max(1, min(_MAX_TOKENS[self.profile], left.tokens - spent.total)),
+                    temperature=max(_RESAMPLING_TEMPERATURE if attempt else 0.0, sampling.temperature or 0.0),
+                    seed=(sampling.seed or 0) + attempt,
+                    max_tokens=max(1, min(_MAX_TOKENS[self.profile], unspent(left, spent).generation)),
                     timeout=left.seconds,
                     on_delta=on_delta,
+                    on_usage=count,
                 )
                 spent += reply.tokens
                 return parse(reply.text), spent
             except ReplyUnusable as error:
-                if attempt == self.repairs or spent.total >= left.tokens:
+                if attempt == self.repairs or unspent(left, spent).generation == 0:
                     error.tokens = spent
                     raise
                 if self.profile is Profile.INSTRUCT:  # trained weights know no repair: they are simply asked again
@@ -73,3 +95,7 @@ class NavigatorLLM:
                 error.tokens = spent
                 raise
         raise AssertionError("the last attempt returns or raises")
+
+
+def unspent(left: Budget, spent: Tokens) -> Budget:
+    return left.minus(tokens=spent.total, completion=spent.completion)

@@ -2,16 +2,15 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from navigator.session import usage_of
 from reasonflux.contracts import (
     ActionFailed,
     Entry,
-    Event,
-    PlanMade,
     Session,
     SessionFinished,
-    StepInstantiated,
     StepRetrieved,
     StepReviewed,
+    Tokens,
     Usage,
 )
 
@@ -48,6 +47,10 @@ class Metrics:
             "reasonflux_actions_failed", "Actions without an outcome", ("action", "kind"), registry=registry
         )
 
+    def count_direct(self, tokens: Tokens) -> None:
+        """A plain engine call that belongs to no session."""
+        self._count("direct", tokens)
+
     def observe(self, session: Session, entry: Entry) -> None:
         """Count one entry; `session` is the session right after it."""
         event = entry.event
@@ -68,18 +71,9 @@ class Metrics:
 
     def _count_tokens(self, usage: Usage) -> None:
         for role, tokens in (("navigator", usage.navigator), ("executor", usage.executor)):
-            for kind in ("prompt", "cached", "completion"):
-                if spent := getattr(tokens, kind):
-                    self._tokens.labels(role, kind).inc(spent)
+            self._count(role, tokens)
 
-
-def usage_of(event: Event) -> Usage:
-    """The tokens that an event adds to its session's usage."""
-    match event:
-        case PlanMade() | StepReviewed():
-            return Usage(navigator=event.usage)
-        case StepInstantiated():
-            return Usage(executor=event.instantiation.usage)
-        case ActionFailed():
-            return event.usage
-    return Usage()
+    def _count(self, role: str, tokens: Tokens) -> None:
+        for kind in ("prompt", "cached", "completion"):
+            if spent := getattr(tokens, kind):
+                self._tokens.labels(role, kind).inc(spent)

@@ -43,7 +43,8 @@ def conversation(session_id: str, entries: Sequence[Entry], profile: Profile) ->
     """Every exchange with the navigator LLM so far, beginning with the problem."""
     session = fold(session_id, entries[:1])
     options = session.options
-    problem = _user("problem", profile, statements=session.problem.statements, horizon=options.horizon)
+    told = {"statements": session.problem.statements, "turns": session.turns, "earlier": session.statements}
+    problem = _user("problem", profile, **told, horizon=options.horizon)
     messages = [*_system(profile), problem]
     for entry in entries[1:]:
         match entry.event:

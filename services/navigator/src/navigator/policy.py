@@ -72,7 +72,10 @@ def decide(session: Session) -> tuple[Action, ...]:
 
 def remaining(session: Session) -> Budget:
     """What the session may still spend."""
-    return session.options.budget.minus(rounds=session.rounds, tokens=session.usage.all.total, seconds=session.seconds)
+    spent = session.usage.all
+    return session.options.budget.minus(
+        rounds=session.rounds, tokens=spent.total, completion=spent.completion, seconds=session.seconds
+    )
 
 
 def may_retry(session: Session, state: StepState) -> bool:
@@ -139,7 +142,7 @@ def _end(session: Session) -> Finish | None:
     if out_of := _out_of(session):
         failure = Failure(
             kind=FailureKind.BUDGET_EXHAUSTED,
-            message=f"the budget of {out_of} ran out before an answer was found",
+            message=f"the budget of {out_of.replace('_', ' ')} ran out before an answer was found",
             hint="ask again with a higher effort or a larger budget",
         )
         return Finish(SessionFinished(outcome=Outcome.UNSOLVED, explanation=failure.message, failure=failure))
@@ -165,6 +168,8 @@ def _hopeless_failure(session: Session) -> Failure | None:
 def _conclude(session: Session) -> Finish:
     """Nothing is left to do: the last step's result is the answer, if there is one."""
     live = [state for state in session.steps if state.phase is not Phase.DROPPED]
+    if session.reply is not None:
+        return Finish(SessionFinished(outcome=Outcome.SOLVED, answer=session.reply))
     if not live:
         return _unsolved(session, session.explanation or "no template trajectory was found for this problem")
     stuck = [state.step.id for state in live if state.phase is not Phase.DONE]

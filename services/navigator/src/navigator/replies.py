@@ -23,21 +23,28 @@ _RESULT = re.compile(r"r([1-9][0-9]{0,5})")
 
 def plan_schema(session: Session) -> dict[str, Any]:
     """The JSON schema of a plan: an engine that decodes under it can only point at statements that exist."""
+    reply: dict[str, Any] = {"reply": {"type": ["string", "null"]}} if _may_reply(session) else {}
     return {
         "type": "object",
         "properties": {
             "abstraction": {"type": "string"},
             "steps": _steps_schema(session),
             "complete": {"type": "boolean"},
+            **reply,
         },
         "required": ["abstraction", "steps"],
         "additionalProperties": False,
     }
 
 
+def _may_reply(session: Session) -> bool:
+    """Whether the conversation so far may be the answer: there is one, and nothing has been planned yet."""
+    return bool(session.turns) and session.abstraction is None
+
+
 def _steps_schema(session: Session) -> dict[str, Any]:
     results = [f"r{n}" for n in range(1, next_step_id(session) + MAX_NEW_STEPS)]
-    usable = [*(statement.id for statement in session.problem.statements), *results]
+    usable = [*(statement.id for statement in session.statements), *results]
     step = {
         "type": "object",
         "properties": {
@@ -104,6 +111,7 @@ class _PlanReply(_Reply):
     abstraction: str = ""
     steps: tuple[_StepReply, ...]
     complete: bool = True
+    reply: str | None = None
 
 
 class _ReviewReply(_Reply):
@@ -117,6 +125,8 @@ class _ReviewReply(_Reply):
 def parse_plan(text: str, session: Session) -> Trajectory:
     """The trajectory that a reply tells, its steps numbered on from the session's. Raises ReplyUnusable."""
     reply = _read(_PlanReply, text)
+    if _may_reply(session) and not reply.steps and (reply.reply or "").strip():
+        return Trajectory(abstraction=reply.abstraction, reply=reply.reply)
     return _trajectory(reply.abstraction, reply.steps, reply.complete, session)
 
 
@@ -137,7 +147,8 @@ def parse_review(text: str, session: Session, step_id: int) -> Review:
 
 def write_plan(trajectory: Trajectory) -> str:
     """The canonical reply that tells this trajectory."""
-    return _write({"abstraction": trajectory.abstraction, **_remainder(trajectory)})
+    told = {} if trajectory.reply is None else {"reply": trajectory.reply}
+    return _write({"abstraction": trajectory.abstraction, **_remainder(trajectory), **told})
 
 
 def write_review(review: Review) -> str:
@@ -195,7 +206,7 @@ def _trajectory(
     done = {state.step.id for state in session.steps if state.phase is Phase.DONE}
     if under_review is not None and session.step(under_review).instantiations[-1].result is not None:
         done.add(under_review)  # a revision keeps the good result that it reviews
-    statements = {statement.id for statement in session.problem.statements}
+    statements = {statement.id for statement in session.statements}
     try:
         steps = tuple(_step(reply, first + n, fresh, done, statements) for n, reply in enumerate(replies))
         return Trajectory(abstraction=abstraction, steps=steps, complete=complete or not steps)

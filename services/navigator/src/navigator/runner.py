@@ -80,9 +80,11 @@ class Runner:
         try:
             while not session.finished:
                 due = decide(session)
-                dropped = [dropping(action, running.pop(action)) for action in running.keys() - set(due)]
+                if stopped := _stop(running, due):  # the plan changed under them
+                    session = await self._commit(claim, session, entries, stopped)
+                    continue
                 if isinstance(due[0], Finish):
-                    return await self._commit(claim, session, entries, [*_costly(dropped), due[0].event])
+                    return await self._commit(claim, session, entries, [due[0].event])
                 for action in due:
                     if action not in running:
                         running[action] = self._begin(claim, session, tuple(entries), action)
@@ -92,7 +94,7 @@ class Runner:
                     raise LeaseLost(f"session {session.id} was taken over or ended elsewhere")
                 done = [action for action, work in running.items() if work.task.done()]
                 events = [running.pop(action).task.result() for action in done]
-                session = await self._commit(claim, session, entries, [*_costly(dropped), *events])
+                session = await self._commit(claim, session, entries, events)
             return session
         finally:
             tasks = (lost, *(work.task for work in running.values()))
@@ -270,14 +272,10 @@ def on_the_clock(session: Session, claim: Claim) -> Session:
     return session.model_copy(update={"updated_at": max(session.updated_at, claim.at)})
 
 
-def dropping(action: Action, work: Work) -> ActionDropped:
-    kind, step_id = _name(action)
-    return ActionDropped(action=kind, step_id=step_id, usage=work.stop())
-
-
-def _costly(dropped: Sequence[ActionDropped]) -> list[ActionDropped]:
-    """Work that cost nothing need not be told."""
-    return [event for event in dropped if event.usage.all.calls]
+def _stop(running: dict[Action, Work], due: Sequence[Action]) -> list[ActionDropped]:
+    """Stop the work that is not due any more. What it has cost is told; work that cost nothing is not."""
+    stopped = [(*_name(action), running.pop(action).stop()) for action in running.keys() - set(due)]
+    return [ActionDropped(action=kind, step_id=step, usage=cost) for kind, step, cost in stopped if cost.all.calls]
 
 
 def _name(action: Action) -> tuple[ActionKind, int | None]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from navigator.errors import JournalCorrupt
 from reasonflux.contracts import (
+    ActionDropped,
     ActionFailed,
     ActionKind,
     Entry,
@@ -68,7 +69,9 @@ def _begin(session_id: str, entry: Entry) -> Session:
         id=session_id,
         problem=event.problem,
         options=event.options,
+        delivery=event.delivery,
         parent=event.parent,
+        turns=event.turns,
         metadata=event.metadata,
         started_at=entry.at,
         updated_at=entry.at,
@@ -81,6 +84,7 @@ def _planned(session: Session, event: PlanMade) -> Change:
         "abstraction": session.abstraction or event.trajectory.abstraction,
         "steps": session.steps + fresh,
         "complete": event.trajectory.complete,
+        "reply": event.trajectory.reply,
         "usage": session.usage + Usage(navigator=event.usage),
     }
 
@@ -140,6 +144,10 @@ def _failed(session: Session, event: ActionFailed) -> Change:
     }
 
 
+def _dropped(session: Session, event: ActionDropped) -> Change:
+    return {"usage": session.usage + event.usage}
+
+
 def _restarted(session: Session, event: StepRestarted) -> Change:
     return {}
 
@@ -164,6 +172,7 @@ _CHANGES: dict[type, Callable[[Session, Any], Change]] = {
     StepInstantiated: _instantiated,
     StepReviewed: _reviewed,
     ActionFailed: _failed,
+    ActionDropped: _dropped,
     StepRestarted: _restarted,
     SessionFinished: _finished,
 }
@@ -193,3 +202,15 @@ def next_step_id(session: Session) -> int:
 def live_steps(session: Session) -> tuple[Step, ...]:
     """The steps of the trajectory as it stands now."""
     return tuple(state.step for state in session.steps if state.phase is not Phase.DROPPED)
+
+
+def usage_of(event: Event) -> Usage:
+    """The tokens that an event adds to its session's usage."""
+    match event:
+        case PlanMade() | StepReviewed():
+            return Usage(navigator=event.usage)
+        case StepInstantiated():
+            return Usage(executor=event.instantiation.usage)
+        case ActionFailed() | ActionDropped():
+            return event.usage
+    return Usage()

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from navigator.webhooks import origin_of
 from reasonflux.engine import EngineConfig
 from reasonflux.settings import REDIS_URL, ReasonFluxSettings
 
@@ -34,9 +35,24 @@ class Settings(ReasonFluxSettings):
     navigator_lease_seconds: float = Field(
         default=15.0, gt=0, description="how long a session waits for a worker that fell silent"
     )
+    session_retention_seconds: float = Field(
+        default=30 * 86_400.0, ge=60, description="how long a session can be read after its end"
+    )
+    webhook_origins: tuple[str, ...] = Field(
+        default=(), description="where webhooks may go, such as https://hooks.example.com (JSON list); empty: nowhere"
+    )
     libraries: tuple[str, ...] = Field(
         default=("math",), min_length=1, description="the template libraries on offer, the default first (JSON list)"
     )
+
+    @field_validator("webhook_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        found = tuple(origin_of(origin) for origin in origins)
+        for given, origin in zip(origins, found, strict=True):
+            if origin is None or given.rstrip("/").lower() not in (origin, f"{origin}:443", f"{origin}:80"):
+                raise ValueError(f"{given!r} is no origin: write https://host or https://host:port, without a path")
+        return tuple(origin for origin in found if origin is not None)
 
     @property
     def profile(self) -> Literal["instruct", "compact"]:

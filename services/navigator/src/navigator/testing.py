@@ -58,17 +58,20 @@ def on_fakes(
     templates: Iterable[ThoughtTemplate] = (),
     journal: Journal | None = None,
     executor: Executor | None = None,
+    http: httpx.AsyncClient | None = None,
     checks: Iterable[Check] = (),
     workers: int = 4,
+    **settings: Any,
 ) -> FastAPI:
-    """The service with a scripted navigator engine and executor."""
+    """The service with a scripted navigator engine and executor. What goes out of the house goes over `http`."""
     return build(
         journal=journal or MemoryJournal(),
         llm=NavigatorLLM(FakeEngine(replies), Profile.INSTRUCT),
         templates=FakeTemplateStore(templates),
         executor=executor or FakeExecutor(outcomes),
+        http=http,
         checks=tuple(checks),
-        settings=Settings(navigator_workers=workers),
+        settings=Settings(navigator_workers=workers, **settings),
     )
 
 

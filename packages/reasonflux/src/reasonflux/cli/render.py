@@ -16,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from reasonflux.contracts import (
+    ActionDropped,
     ActionFailed,
     Entry,
     Failure,
@@ -90,6 +91,8 @@ def render(view: View, entry: Entry) -> tuple[View, Shown]:
             return replace(view, usage=view.usage + event.usage), (
                 _line("✗", "red", f"{event.action.value}{where} failed: ", failure_text(event.failure)),
             )
+        case ActionDropped() as event:
+            return replace(view, usage=view.usage + event.usage), ()
         case StepRestarted() as event:
             return view, (_line("↻", "yellow", f"a new worker took over (epoch {event.epoch})", Text()),)
         case SessionFinished() as event:

@@ -1,16 +1,22 @@
 """The frozen data that crosses boundaries. Import from here: `from reasonflux.contracts import Problem`."""
 
 from reasonflux.contracts.base import Contract as Contract
+from reasonflux.contracts.conversation import MAX_TURNS as MAX_TURNS
+from reasonflux.contracts.conversation import Turn as Turn
+from reasonflux.contracts.conversation import TurnStep as TurnStep
 from reasonflux.contracts.errors import ErrorBody as ErrorBody
 from reasonflux.contracts.errors import Failure as Failure
 from reasonflux.contracts.errors import FailureKind as FailureKind
 from reasonflux.contracts.errors import Fault as Fault
 from reasonflux.contracts.events import EVENT as EVENT
+from reasonflux.contracts.events import ActionDropped as ActionDropped
 from reasonflux.contracts.events import ActionFailed as ActionFailed
 from reasonflux.contracts.events import ActionKind as ActionKind
+from reasonflux.contracts.events import Delivery as Delivery
 from reasonflux.contracts.events import Delta as Delta
 from reasonflux.contracts.events import Entry as Entry
 from reasonflux.contracts.events import Event as Event
+from reasonflux.contracts.events import OnDisconnect as OnDisconnect
 from reasonflux.contracts.events import Options as Options
 from reasonflux.contracts.events import Outcome as Outcome
 from reasonflux.contracts.events import PlanMade as PlanMade
@@ -62,5 +68,6 @@ from reasonflux.contracts.trajectory import Trajectory as Trajectory
 from reasonflux.contracts.trajectory import Verdict as Verdict
 from reasonflux.contracts.usage import Budget as Budget
 from reasonflux.contracts.usage import Effort as Effort
+from reasonflux.contracts.usage import Sampling as Sampling
 from reasonflux.contracts.usage import Tokens as Tokens
 from reasonflux.contracts.usage import Usage as Usage

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from reasonflux.contracts.base import Contract
+from reasonflux.contracts.conversation import Turn
 from reasonflux.contracts.errors import Failure
 from reasonflux.contracts.instantiation import Instantiation
 from reasonflux.contracts.problem import Problem
 from reasonflux.contracts.template import Retrieval
 from reasonflux.contracts.trajectory import Review, Trajectory
-from reasonflux.contracts.usage import Budget, Tokens, Usage
+from reasonflux.contracts.usage import Budget, Sampling, Tokens, Usage
 
 
 class Outcome(StrEnum):
@@ -38,13 +39,30 @@ class Options(Contract):
     review: bool = Field(default=True, description="False: every result is accepted as it is (plan once)")
     retrieve: bool = Field(default=True, description="False: steps run without templates")
     max_revisions: int = Field(default=3, ge=0, description="changes of plan before the session gives up")
+    sampling: Sampling = Sampling()
+
+
+class OnDisconnect(StrEnum):
+    """What becomes of a session when the last client that follows it leaves."""
+
+    CONTINUE = "continue"
+    CANCEL = "cancel"
+
+
+class Delivery(Contract):
+    """Who waits for the outcome, and how."""
+
+    on_disconnect: OnDisconnect = OnDisconnect.CONTINUE
+    webhook: str | None = Field(default=None, description="told when the session has finished")
 
 
 class SessionStarted(Contract):
     type: Literal["session.started"] = "session.started"
     problem: Problem
     options: Options = Options()
+    delivery: Delivery = Delivery()
     parent: str | None = Field(default=None, description="the session that this one follows up")
+    turns: tuple[Turn, ...] = Field(default=(), description="what was said before, the latest last")
     metadata: dict[str, str] = Field(default_factory=dict)
 
 
@@ -87,6 +105,15 @@ class ActionFailed(Contract):
     usage: Usage = Usage()
 
 
+class ActionDropped(Contract):
+    """Work that a change of plan stopped half-way. Tokens it burnt still count."""
+
+    type: Literal["action.dropped"] = "action.dropped"
+    action: ActionKind
+    step_id: int | None = None
+    usage: Usage = Usage()
+
+
 class StepRestarted(Contract):
     """A new worker took over: partial text shown for actions in flight is void."""
 
@@ -109,6 +136,7 @@ Event = Annotated[
     | StepInstantiated
     | StepReviewed
     | ActionFailed
+    | ActionDropped
     | StepRestarted
     | SessionFinished,
     Field(discriminator="type"),

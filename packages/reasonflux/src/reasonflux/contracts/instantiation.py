@@ -6,7 +6,7 @@ from reasonflux.contracts.base import Contract
 from reasonflux.contracts.errors import Failure
 from reasonflux.contracts.problem import Statement
 from reasonflux.contracts.template import ThoughtTemplate
-from reasonflux.contracts.usage import Budget, Tokens
+from reasonflux.contracts.usage import Budget, Sampling, Tokens
 
 
 class Calculation(Contract):
@@ -44,6 +44,7 @@ class InstantiateRequest(Contract):
     attempt: int = Field(default=1, ge=1)
     feedback: str | None = Field(default=None, description="why the last attempt was not accepted")
     budget: Budget = Budget()
+    sampling: Sampling = Sampling()
 
 
 class Instantiation(Contract):
@@ -62,12 +63,14 @@ class InstantiateEvent(Contract):
     """One server-sent event of `POST /v1/instantiate`. Exactly one field is set.
 
     delta: text as it is generated. restarted: an unusable reply was thrown away; drop the deltas shown so far.
-    calculation: one evaluated statement. instantiation: the outcome, last. failure: no outcome; last.
+    calculation: one evaluated statement. spent: all tokens so far, for a reader who may leave before the outcome.
+    instantiation: the outcome, last. failure: no outcome; last.
     """
 
     delta: str | None = None
     restarted: bool | None = None
     calculation: Calculation | None = None
+    spent: Tokens | None = None
     instantiation: Instantiation | None = None
     failure: Failure | None = None
 

@@ -6,13 +6,14 @@ from enum import StrEnum
 from pydantic import Field, field_validator
 
 from reasonflux.contracts.base import Contract
+from reasonflux.contracts.conversation import Turn
 from reasonflux.contracts.errors import Failure
-from reasonflux.contracts.events import Entry, Options, Outcome
+from reasonflux.contracts.events import Delivery, Entry, OnDisconnect, Options, Outcome
 from reasonflux.contracts.instantiation import Instantiation
-from reasonflux.contracts.problem import MAX_PROBLEM_CHARS, Problem, not_blank
+from reasonflux.contracts.problem import MAX_PROBLEM_CHARS, Problem, Statement, not_blank, split_sentences
 from reasonflux.contracts.template import Retrieval
 from reasonflux.contracts.trajectory import Review, Step
-from reasonflux.contracts.usage import Budget, Effort, Usage
+from reasonflux.contracts.usage import Budget, Effort, Sampling, Usage
 
 
 class Phase(StrEnum):
@@ -45,7 +46,9 @@ class Session(Contract):
     id: str
     problem: Problem
     options: Options = Options()
+    delivery: Delivery = Delivery()
     parent: str | None = None
+    turns: tuple[Turn, ...] = ()
     metadata: dict[str, str] = Field(default_factory=dict)
     outcome: Outcome | None = Field(default=None, description="None while it runs")
     abstraction: str | None = None
@@ -55,6 +58,7 @@ class Session(Contract):
     rounds: int = Field(default=0, description="navigator–executor exchanges so far")
     failures: dict[str, int] = Field(default_factory=dict, description="failed tries per action")
     last_failure: Failure | None = None
+    reply: str | None = Field(default=None, description="the answer in words, when no step was needed to give it")
     answer: str | None = None
     explanation: str = ""
     usage: Usage = Usage()
@@ -65,6 +69,13 @@ class Session(Contract):
     @property
     def finished(self) -> bool:
         return self.outcome is not None
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """What steps may point at: the problem's statements, and behind them those of the earlier turns."""
+        own = self.problem.statements
+        earlier = [part for turn in self.turns for part in (*split_sentences(turn.problem), *_told(turn))]
+        return (*own, *(Statement(id=f"s{n}", text=text) for n, text in enumerate(earlier, len(own) + 1)))
 
     @property
     def seconds(self) -> float:
@@ -78,6 +89,12 @@ class Session(Contract):
         raise KeyError(f"session {self.id} has no step {step_id}")
 
 
+def _told(turn: Turn) -> tuple[str, ...]:
+    return tuple(f"Earlier result: {step.goal}: {step.result}" for step in turn.steps) or (
+        (f"Earlier reply: {' '.join(turn.reply.split())[:500]}",) if turn.reply.strip() else ()
+    )
+
+
 class CreateSession(Contract):
     """The body of `POST /v1/sessions`."""
 
@@ -88,6 +105,19 @@ class CreateSession(Contract):
     horizon: int | None = Field(default=None, ge=1)
     review: bool = True
     retrieve: bool = True
+    sampling: Sampling = Sampling()
+    parent: str | None = Field(
+        default=None, max_length=128, description="a finished session that this problem follows up"
+    )
+    turns: tuple[Turn, ...] = Field(
+        default=(), max_length=64, description="a conversation held elsewhere, in place of a parent"
+    )
+    on_disconnect: OnDisconnect = OnDisconnect.CONTINUE
+    webhook: str | None = Field(
+        default=None,
+        max_length=2048,
+        description="a POST to this URL when the session has finished; its origin must be on the operator's list",
+    )
     metadata: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("problem")

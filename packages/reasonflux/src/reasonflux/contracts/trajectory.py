@@ -35,11 +35,17 @@ class Trajectory(Contract):
     abstraction: str = Field(description="the problem's kind, in the navigator's words")
     steps: tuple[Step, ...] = ()
     complete: bool = Field(default=True, description="False: more will be planned when these steps are done")
+    reply: str | None = Field(
+        default=None,
+        description="the answer to a question that the conversation so far answers; then there are no steps",
+    )
 
     @model_validator(mode="after")
     def _can_be_carried_out(self) -> "Trajectory":
         if not self.steps and not self.complete:
             raise ValueError("a trajectory without steps is complete: nothing would be left to do before planning on")
+        if self.steps and self.reply is not None:
+            raise ValueError("a trajectory has steps or a reply, not both")
         seen: set[int] = set()
         for step in self.steps:
             if step.id in seen:

@@ -29,6 +29,17 @@ class Tokens(Contract):
         return self.prompt + self.completion
 
 
+class Sampling(Contract):
+    """How the engines choose their words, where a caller says so."""
+
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, description="of first tries; None: 0, the likeliest reply"
+    )
+    seed: int | None = Field(
+        default=None, description="the same seed and engine give the same replies, as far as it can"
+    )
+
+
 class Usage(Contract):
     """Tokens by role, summed over all internal calls."""
 
@@ -48,23 +59,34 @@ class Budget(Contract):
 
     rounds: int = Field(default=16, ge=0, description="navigator–executor exchanges")
     tokens: int = Field(default=64_000, ge=0, description="prompt + completion tokens, both roles")
+    completion_tokens: int | None = Field(
+        default=None, ge=0, description="generated tokens, both roles; None: only `tokens` bounds them"
+    )
     seconds: float = Field(default=300.0, ge=0, description="time until the deadline")
     samples: int = Field(default=2, ge=1, description="instantiations of one step before its plan must change")
 
-    def minus(self, *, rounds: int = 0, tokens: int = 0, seconds: float = 0.0) -> "Budget":
+    def minus(self, *, rounds: int = 0, tokens: int = 0, completion: int = 0, seconds: float = 0.0) -> "Budget":
         """What remains after spending; never below zero, and never more than before."""
+        cap = self.completion_tokens
         return Budget(
             rounds=max(0, self.rounds - max(0, rounds)),
             tokens=max(0, self.tokens - max(0, tokens)),
+            completion_tokens=None if cap is None else max(0, cap - max(0, completion)),
             seconds=max(0.0, self.seconds - max(0.0, seconds)),
             samples=self.samples,
         )
 
     @property
+    def generation(self) -> int:
+        """How many tokens an engine may still generate."""
+        return self.tokens if self.completion_tokens is None else min(self.tokens, self.completion_tokens)
+
+    @property
     def exhausted(self) -> str | None:
         """The name of what ran out, or None."""
-        for name in ("rounds", "tokens", "seconds"):
-            if getattr(self, name) <= 0:
+        for name in ("rounds", "tokens", "completion_tokens", "seconds"):
+            left = getattr(self, name)
+            if left is not None and left <= 0:
                 return name
         return None
 

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from reasonflux.contracts import Contract, Tokens
-from reasonflux.engine import Engine, Message, OnDelta, Reply
+from reasonflux.engine import Engine, Message, OnDelta, OnUsage, Reply
 from reasonflux.errors import EngineError, EngineRefused, EngineTimeout
 
 _TOKEN = re.compile(r"\s*\S+|\s+\Z")
@@ -68,6 +68,7 @@ class FakeEngine:
         seed: int | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - see Engine.chat
         on_delta: OnDelta | None = None,
+        on_usage: OnUsage | None = None,
     ) -> Reply:
         call = Call(messages=tuple(messages), schema_=schema, temperature=temperature, max_tokens=max_tokens, seed=seed)
         self.calls.append(call)
@@ -75,7 +76,7 @@ class FakeEngine:
             raise EngineTimeout("the fake engine was given no time")
         try:
             async with asyncio.timeout(timeout) as clock:
-                return await self._say(await self._turn(call), call, on_delta)
+                return await self._say(await self._turn(call), call, on_delta, on_usage)
         except TimeoutError as error:
             if not clock.expired():
                 raise
@@ -91,15 +92,17 @@ class FakeEngine:
             raise turn
         return turn if isinstance(turn, Reply) else Reply(text=turn, finish_reason="stop", tokens=Tokens())
 
-    async def _say(self, turn: Reply, call: Call, on_delta: OnDelta | None) -> Reply:
+    async def _say(self, turn: Reply, call: Call, on_delta: OnDelta | None, on_usage: OnUsage | None) -> Reply:
         words = _TOKEN.findall(turn.text)
         said = words[: call.max_tokens]
-        if on_delta is not None:
-            for word in said:
-                await asyncio.sleep(self._pace)  # also at 0: others get their turn between two tokens
-                await on_delta(word)
         cut = len(said) < len(words)
         tokens = turn.tokens if turn.tokens.calls else self._count(call, len(said))
+        for heard, word in enumerate(said if on_delta else (), 1):
+            assert on_delta is not None
+            await asyncio.sleep(self._pace)  # also at 0: others get their turn between two tokens
+            if on_usage is not None:
+                await on_usage(tokens.model_copy(update={"completion": heard}))
+            await on_delta(word)
         return turn.model_copy(
             update={"text": "".join(said), "finish_reason": "length" if cut else turn.finish_reason, "tokens": tokens}
         )
@@ -157,10 +160,12 @@ class _Run:
     def __init__(self, engine: Engine, body: dict[str, Any]) -> None:
         self._engine = engine
         self._body = body
-        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
-        self._with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        self._pieces: asyncio.Queue[tuple[str, Tokens | None] | None] = asyncio.Queue()
+        options = body.get("stream_options") or {}
+        self._with_usage, self._running_usage = options.get("include_usage"), options.get("continuous_usage_stats")
+        self._spent: Tokens | None = None
 
-    async def _chat(self, on_delta: OnDelta | None = None) -> Reply:
+    async def _chat(self, on_delta: OnDelta | None = None, on_usage: OnUsage | None = None) -> Reply:
         wrapped = (self._body.get("response_format") or {}).get("json_schema") or {}
         try:
             return await self._engine.chat(
@@ -170,6 +175,7 @@ class _Run:
                 max_tokens=self._body.get("max_tokens", 1024),
                 seed=self._body.get("seed"),
                 on_delta=on_delta,
+                on_usage=on_usage,
             )
         except EngineTimeout:
             await asyncio.Event().wait()
@@ -188,9 +194,12 @@ class _Run:
         """The status waits for the first token, as in real servers, so that a refusal is a plain 4xx or 5xx."""
 
         async def put(piece: str) -> None:
-            self._pieces.put_nowait(piece)
+            self._pieces.put_nowait((piece, self._spent))
 
-        task = asyncio.create_task(self._chat(put))
+        async def count(tokens: Tokens) -> None:
+            self._spent = tokens if self._running_usage else None
+
+        task = asyncio.create_task(self._chat(put, count))
         task.add_done_callback(lambda _: self._pieces.put_nowait(None))
         first = await self._pieces.get()
         if first is None and isinstance(error := task.exception(), EngineError):
@@ -200,7 +209,7 @@ class _Run:
             try:
                 piece = first
                 while piece is not None:
-                    yield self._chunk({"content": piece})
+                    yield self._chunk({"content": piece[0]}, spent=piece[1])
                     piece = await self._pieces.get()
                 reply = await task
                 yield self._chunk({"reasoning": reply.reasoning or None}, reply.finish_reason)
@@ -214,9 +223,9 @@ class _Run:
 
         return StreamingResponse(body(), media_type="text/event-stream")
 
-    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> str:
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, spent: Tokens | None = None) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-        return _data(self._frame("chat.completion.chunk", choices=[choice], usage=None))
+        return _data(self._frame("chat.completion.chunk", choices=[choice], usage=spent and _usage(spent)))
 
     def _frame(self, kind: str, **fields: Any) -> dict[str, Any]:
         return {

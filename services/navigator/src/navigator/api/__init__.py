@@ -1,8 +1,8 @@
-"""The navigator over HTTP: sessions (ours) and chat completions (OpenAI's)."""
+"""The navigator over HTTP: sessions (ours), chat completions and responses (OpenAI's)."""
 
 from fastapi import APIRouter
 
-from navigator.api import chat, sessions
+from navigator.api import chat, models, responses, sessions
 
 start = APIRouter(tags=["start"])
 
@@ -13,4 +13,4 @@ async def where_to_look() -> dict[str, str]:
     return {"service": "ReasonFlux navigator", "docs": "/docs", "openapi": "/openapi.json"}
 
 
-ROUTERS = (start, sessions.router, chat.router)
+ROUTERS = (start, sessions.router, chat.router, responses.router, models.router)

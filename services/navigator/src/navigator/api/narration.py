@@ -16,9 +16,39 @@ from reasonflux.contracts import (
     StepReviewed,
     Verdict,
 )
+from reasonflux.json_reply import FieldStream
 
 Voice = tuple[int, int]
 """One try at one step: its id and the attempt."""
+
+
+PLAN = "Plan: "
+GOES_ON = "The plan goes on"
+
+
+class PlanVoice:
+    """Reads a plan out of the navigator LLM's JSON while it is being written, in the words of the finished plan."""
+
+    def __init__(self, next_step: int) -> None:
+        self.told = ""
+        self._next_step = next_step
+        self._field = FieldStream("abstraction" if next_step == 1 else "goal")
+        self._opening = PLAN if next_step == 1 else f"{GOES_ON}{self._bullet()}"
+
+    def feed(self, delta: str) -> str:
+        said = ""
+        for character in delta:
+            if text := self._field.feed(character):
+                said += self._opening + text
+                self._opening = ""
+            if self._field.done:
+                self._field, self._opening = FieldStream("goal"), self._opening + self._bullet()
+        self.told += said
+        return said
+
+    def _bullet(self) -> str:
+        self._next_step += 1
+        return f"\n  {self._next_step - 1}. "
 
 
 class Narrator:
@@ -30,6 +60,7 @@ class Narrator:
 
     def __init__(self) -> None:
         self._goals: dict[int, str] = {}
+        self._plan: PlanVoice | None = None
         self._begun: set[Voice] = set()
         self._speaker: Voice | None = None
         self._held: dict[Voice, str] = {}
@@ -41,6 +72,8 @@ class Narrator:
         """The text to append for this item; often empty."""
         if isinstance(item, Entry):
             return self._tell(item.event)
+        if item.action is ActionKind.PLAN:
+            return self._plan_aloud(item.text)
         if item.action is not ActionKind.INSTANTIATE or item.step_id is None:
             return ""
         voice = (item.step_id, item.attempt)
@@ -51,8 +84,8 @@ class Narrator:
     def _tell(self, event: Event) -> str:
         match event:
             case PlanMade():
-                title = "The plan goes on" if self._goals else f"Plan: {event.trajectory.abstraction}"
-                return self._line(title + self._steps(event.trajectory.steps))
+                title = GOES_ON if self._goals else f"{PLAN}{event.trajectory.abstraction}"
+                return self._planned(title + self._steps(event.trajectory.steps))
             case StepRetrieved():
                 return self._line(f"Step {event.step_id} {_found(event.retrieval)}")
             case StepInstantiated():
@@ -62,6 +95,7 @@ class Narrator:
             case ActionFailed():
                 return self._failed(event)
             case StepRestarted():
+                self._plan = None
                 self._begun.clear()
                 self._held = {voice: text for voice, text in self._held.items() if voice in self._ended}
                 return self._settle() + self._line("Another worker took over; what was under way starts again.")
@@ -109,10 +143,23 @@ class Narrator:
             return self._settle() + self._line(changed + self._steps(review.remainder.steps))
         return ""
 
+    def _plan_aloud(self, text: str) -> str:
+        if self._plan is None:
+            self._plan = PlanVoice(max(self._goals, default=0) + 1)
+        begins = not self._plan.told
+        said = self._plan.feed(text)
+        return self._write(said, fresh_line=begins) if said else ""
+
+    def _planned(self, whole: str) -> str:
+        """What is missing of the plan, or all of it when it turned out otherwise than it was begun."""
+        told, self._plan = self._plan.told if self._plan else "", None
+        return self._write(whole.removeprefix(told) + "\n") if whole.startswith(told) and told else self._line(whole)
+
     def _failed(self, event: ActionFailed) -> str:
         where = "" if event.step_id is None else f" of step {event.step_id}"
         told = f"The {event.action.value}{where} failed: {event.failure.message}"
         if event.action is not ActionKind.INSTANTIATE:
+            self._plan = None
             return self._line(told)
         over = {voice for voice in self._begun if voice[0] == event.step_id} - self._ended
         self._begun -= over

@@ -1,43 +1,80 @@
-"""What both front doors share: starting a session, reading it, ending it."""
+"""What all front doors share: starting a session, reading it, following it, ending it."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 from uuid import uuid4
 
 from fastapi import Depends, Request
 from pydantic import ValidationError
 
+from navigator.api import watching
+from navigator.api.conversation import latest, turn_of
+from navigator.errors import SessionNotFound
 from navigator.metrics import Metrics
 from navigator.ports import Journal
 from navigator.session import fold
-from reasonflux.contracts import CreateSession, Options, Problem, Session, SessionStarted
-from reasonflux.errors import InvalidRequest, ServiceUnavailable
+from navigator.webhooks import origin_of
+from reasonflux.contracts import (
+    CreateSession,
+    Delivery,
+    Delta,
+    Entry,
+    OnDisconnect,
+    Options,
+    Problem,
+    Session,
+    SessionStarted,
+    Turn,
+)
+from reasonflux.engine import Engine
+from reasonflux.errors import Conflict, InvalidRequest, NotFound, ServiceUnavailable
+from reasonflux.observing import logger
+from reasonflux.service import HEARTBEAT_SECONDS
 
 
 @dataclass(frozen=True)
 class OpenNavigator:
-    """What the endpoints stand on. `libraries`: the template libraries that may be asked for, the default first."""
+    """What the endpoints stand on.
+
+    `libraries`: the template libraries that may be asked for, the default first. `engine`: the navigator's own, for
+    plain calls. `webhook_origins`: where webhooks may go.
+    """
 
     journal: Journal
+    engine: Engine
     libraries: tuple[str, ...]
     metrics: Metrics
+    webhook_origins: tuple[str, ...] = ()
+    heartbeat: float = HEARTBEAT_SECONDS
+    audience: watching.Audience = field(default_factory=watching.Audience)
 
     async def start(self, request: CreateSession, idempotency_key: str | None = None) -> tuple[str, bool]:
         """The session's id, and whether it is new: the same key with the same request gives the first one's id.
 
-        Raises InvalidRequest, and IdempotencyConflict when the key belongs to another request.
+        Raises InvalidRequest, NotFound or Conflict for a parent that cannot be followed up, and IdempotencyConflict
+        when the key belongs to another request.
         """
         wanted = uuid4().hex
         fingerprint = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
-        known = await self.journal.create(
-            wanted, self._first(request), idempotency_key=idempotency_key, fingerprint=fingerprint
-        )
+        first = self._first(request, await self._turns(request))
+        known = await self.journal.create(wanted, first, idempotency_key=idempotency_key, fingerprint=fingerprint)
         return known, known == wanted
 
     async def session(self, session_id: str) -> Session:
         """The session as it stands now. Raises SessionNotFound."""
         return fold(session_id, await self.journal.read(session_id))
+
+    async def follow(
+        self, session_id: str, after: int = 0, *, deltas: bool = False
+    ) -> AsyncGenerator[Entry | Delta, None]:
+        """See `Journal.follow`; outages of the journal are waited out."""
+        with self.audience.joined(session_id):
+            async with aclosing(watching.follow(self.journal, session_id, after, deltas=deltas)) as items:
+                async for item in items:
+                    yield item
 
     async def cancel(self, session_id: str) -> Session:
         """End the session now; one that is finished stays as it is. Raises SessionNotFound."""
@@ -48,10 +85,45 @@ class OpenNavigator:
             self.metrics.observe(session, entries[-1])
         return session
 
-    def _first(self, request: CreateSession) -> SessionStarted:
+    async def left(self, session_id: str, *, following: int = 0) -> None:
+        """A client that waited for this session has gone: it ends, unless it was made to go on or others follow it.
+
+        `following`: streams of that client which are still to be closed.
+        """
+        if self.audience.size(session_id) > following:
+            return
+        try:
+            session = await watching.persist(lambda: self.session(session_id))
+            logger.info("client left", session=session_id, then=session.delivery.on_disconnect.value)
+            if session.delivery.on_disconnect is OnDisconnect.CANCEL and not session.finished:
+                await watching.persist(lambda: self.cancel(session_id))
+        except SessionNotFound:  # deleted meanwhile
+            return
+
+    async def _turns(self, request: CreateSession) -> tuple[Turn, ...]:
+        """What was said before: the parent's conversation, then what the client tells."""
+        if request.parent is None:
+            return latest(request.turns)
+        try:
+            parent = await self.session(request.parent)
+        except SessionNotFound as error:
+            hint = "it may have expired; send the earlier turns themselves"
+            raise NotFound(f"parent: there is no session {request.parent}", hint=hint, param="parent") from error
+        if not parent.finished:
+            hint = "wait for its end, or cancel it"
+            raise Conflict(f"parent: session {parent.id} has not finished yet", hint=hint, param="parent")
+        return latest((*parent.turns, turn_of(parent), *request.turns))
+
+    def _first(self, request: CreateSession, turns: tuple[Turn, ...]) -> SessionStarted:
         if request.library not in self.libraries:
             raise InvalidRequest(
                 f"library: there is no library {request.library!r}", hint=f"there are: {', '.join(self.libraries)}"
+            )
+        if request.webhook is not None and origin_of(request.webhook) not in self.webhook_origins:
+            raise InvalidRequest(
+                "webhook: this deployment calls no webhook at that address",
+                hint="its operator lists what may be called in REASONFLUX_WEBHOOK_ORIGINS",
+                param="webhook",
             )
         try:
             problem = Problem(text=request.problem)
@@ -64,8 +136,11 @@ class OpenNavigator:
             horizon=request.horizon,
             review=request.review,
             retrieve=request.retrieve,
+            sampling=request.sampling,
         )
-        return SessionStarted(problem=problem, options=options, metadata=request.metadata)
+        delivery = Delivery(on_disconnect=request.on_disconnect, webhook=request.webhook)
+        told = {"parent": request.parent, "turns": turns, "metadata": request.metadata}
+        return SessionStarted(problem=problem, options=options, delivery=delivery, **told)
 
 
 def opened(request: Request) -> OpenNavigator:

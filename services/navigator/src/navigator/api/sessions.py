@@ -1,16 +1,18 @@
 """Sessions over HTTP: start one, read it, watch it happen, end it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.responses import Response
 from pydantic import Field
+from sse_starlette import ServerSentEvent
 
 from navigator.api.opening import Navigator, OpenNavigator
+from navigator.api.streaming import Frames, event_stream
 from navigator.errors import CursorExpired, SessionNotFound
 from reasonflux.contracts import (
     Contract,
@@ -25,7 +27,6 @@ from reasonflux.contracts import (
 )
 from reasonflux.errors import InvalidRequest, ReasonFluxError
 from reasonflux.observing import logger
-from reasonflux.service import sse
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -42,6 +43,10 @@ EXAMPLES: dict[str, Any] = {
             "horizon": 2,
             "metadata": {"course": "algebra-1"},
         },
+    },
+    "a follow-up": {
+        "summary": "A question about a session that has finished",
+        "value": {"problem": "And if the legs are 6 and 8?", "parent": "4f1c2b0a9d8e4c7fb1a2c3d4e5f60718"},
     },
     "a baseline": {
         "summary": "Plan once, without templates and without reviews",
@@ -72,7 +77,11 @@ class SessionPage(Contract):
 
 Replayed: dict[int | str, dict[str, Any]] = {
     200: {"model": Session, "description": "The session that this idempotency key started before"},
-    409: {"model": ErrorBody, "description": "The idempotency key belongs to another request"},
+    404: {"model": ErrorBody, "description": "There is no such parent (any more)"},
+    409: {
+        "model": ErrorBody,
+        "description": "The key belongs to another request, or the parent still runs",
+    },
 }
 
 
@@ -86,7 +95,10 @@ async def create(
         Header(min_length=1, max_length=255, description="a repeated request with the same key starts nothing"),
     ] = None,
 ) -> Session:
-    """Start solving a problem. Follow it at the `Location`, or its events at `Location`/events."""
+    """Start solving a problem. Follow it at the `Location`, or its events at `Location`/events.
+
+    With `parent` it follows up a finished session and sees its problem, trajectory and answer.
+    """
     session_id, is_new = await navigator.start(asked, idempotency_key)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/sessions/{session_id}"
@@ -136,14 +148,14 @@ async def delete(session_id: str, navigator: Navigator) -> None:
             "entries (`id`: seq, `event`: the event's type, `data`: the Entry) and live text (`event: delta`, no id)",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        409: {"model": ErrorBody, "description": "The cursor lies beyond the session's last event"},
+        410: {"model": ErrorBody, "description": "The cursor lies beyond the session's last event"},
     },
 )
 async def events(
     request: Request,
     session_id: str,
     navigator: Navigator,
-    after: Annotated[int, Query(ge=0, description="only entries with a larger seq")] = 0,
+    after: Annotated[int, Query(ge=0, le=10**15, description="only entries with a larger seq")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="of a page")] = 100,
     deltas: Annotated[bool, Query(description="of a stream: also text while it is being generated")] = True,
     last_event_id: Annotated[str | None, Header(description="goes before `after`: a stream that resumes")] = None,
@@ -156,23 +168,23 @@ async def events(
             f"The cursor {seq} lies beyond the session's last event.", hint="Read the session from the start."
         )
     if "text/event-stream" in request.headers.get("accept", ""):
-        return sse(_stream(navigator, session_id, seq, deltas))
+        stream = _stream(navigator, session_id, seq, deltas)
+        left = partial(navigator.left, session_id, following=1)
+        return event_stream(stream, left=left, heartbeat=navigator.heartbeat)
     entries = await navigator.journal.read(session_id, seq, limit)
     last = (entries or before)[-1]
     return EventPage(session_id=session_id, entries=entries, finished=isinstance(last.event, SessionFinished))
 
 
-async def _stream(
-    navigator: OpenNavigator, session_id: str, after: int, deltas: bool
-) -> AsyncGenerator[tuple[str | None, str, str], None]:
+async def _stream(navigator: OpenNavigator, session_id: str, after: int, deltas: bool) -> Frames:
     """Ends early, for the reader to resume, when the journal fails or the session is deleted."""
     try:
-        async with aclosing(navigator.journal.follow(session_id, after, deltas=deltas)) as items:
+        async with aclosing(navigator.follow(session_id, after, deltas=deltas)) as items:
             async for item in items:
                 if isinstance(item, Entry):
-                    yield str(item.seq), item.event.type, item.model_dump_json()
+                    yield ServerSentEvent(item.model_dump_json(), event=item.event.type, id=str(item.seq), sep="\n")
                 else:
-                    yield None, "delta", item.model_dump_json()
+                    yield ServerSentEvent(item.model_dump_json(), event="delta", sep="\n")
     except ReasonFluxError as error:
         logger.warning("event stream ended early", session=session_id, reason=str(error))
 

@@ -18,8 +18,16 @@ from navigator.errors import (
     SessionNotFound,
 )
 from navigator.journal.following import LOOK_AGAIN, Mailbox, View, follow
-from navigator.journal.records import MAX_CLAIMS, cancelled, ends_session, given_up, makes_progress
-from navigator.ports import Claim
+from navigator.journal.records import (
+    MAX_CLAIMS,
+    RETENTION_SECONDS,
+    cancelled,
+    ends_session,
+    given_up,
+    makes_progress,
+    overdue,
+)
+from navigator.ports import Claim, Notice
 from reasonflux.contracts import Delta, Entry, Event, SessionStarted
 
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,16 +41,28 @@ class _Record:
     epoch: int = 0
     claims: int = 0
     finished: bool = False
+    deadline: float = 0.0
+    """In microseconds since 1970, as all times in here."""
+    expires: float | None = None
+    webhook: bool = False
+    notices: int = 0
+    notice_due: float | None = None
 
 
 class MemoryJournal:
     """A `navigator.ports.Journal`. `clock` tells the time in seconds since 1970; tests pass their own."""
 
     def __init__(
-        self, *, clock: Callable[[], float] = time.time, max_claims: int = MAX_CLAIMS, safety_read: float = 5.0
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        max_claims: int = MAX_CLAIMS,
+        retention: float = RETENTION_SECONDS,
+        safety_read: float = 5.0,
     ) -> None:
         self._clock = clock
         self._max_claims = max_claims
+        self._keep = retention * 1_000_000
         self._safety_read = safety_read
         self._records: dict[str, _Record] = {}  # in order of creation
         self._runnable: dict[str, int] = {}  # session → end of its lease, in microseconds
@@ -59,6 +79,7 @@ class MemoryJournal:
         idempotency_key: str | None = None,
         fingerprint: str = "",
     ) -> str:
+        self._expire()
         idem = None if idempotency_key is None else (tenant, idempotency_key)
         if idem is not None and idem in self._idem:
             known, print_before = self._idem[idem]
@@ -69,7 +90,9 @@ class MemoryJournal:
             return known
         if session_id in self._records:
             raise SessionExists(f"A session {session_id} exists already.")
-        self._records[session_id] = _Record(tenant=tenant, idem=idem)
+        deadline = self._now() + first.options.budget.seconds * 1_000_000
+        webhook = first.delivery.webhook is not None
+        self._records[session_id] = _Record(tenant=tenant, idem=idem, deadline=deadline, webhook=webhook)
         if idem is not None:
             self._idem[idem] = (session_id, fingerprint)
         self._append(session_id, (first,))
@@ -88,7 +111,8 @@ class MemoryJournal:
             if record.claims <= self._max_claims:
                 record.epoch += 1
                 self._runnable[session_id] = now + round(lease_seconds * 1_000_000)
-                return Claim(session_id=session_id, epoch=record.epoch, owner=owner, attempts=record.claims)
+                at = _EPOCH_START + timedelta(microseconds=now)
+                return Claim(session_id=session_id, epoch=record.epoch, owner=owner, attempts=record.claims, at=at)
             self._append(session_id, (given_up(self._max_claims),))
 
     async def renew(self, claim: Claim, lease_seconds: float) -> None:
@@ -150,12 +174,35 @@ class MemoryJournal:
                 await mailbox.take(seconds)
 
     async def list(self, tenant: str = "default", limit: int = 50, before: str | None = None) -> tuple[str, ...]:
+        self._expire()
         ids = [session_id for session_id, record in reversed(self._records.items()) if record.tenant == tenant]
         if before is not None:
             if before not in ids:
                 raise CursorExpired(f"There is no session {before} to continue from.", hint="Start at the first page.")
             ids = ids[ids.index(before) + 1 :]
         return tuple(ids[:limit])
+
+    async def end_overdue(self, grace: float) -> tuple[str, ...]:
+        latest = self._now() - grace * 1_000_000
+        late = {key: record for key, record in self._records.items() if not record.finished}
+        ended = [key for key, record in late.items() if record.deadline <= latest]
+        for session_id in ended:
+            self._records[session_id].epoch += 1
+            self._append(session_id, (overdue(),))
+        return tuple(ended)
+
+    async def due_notice(self, lease_seconds: float) -> Notice | None:
+        now = self._now()
+        for session_id, record in self._records.items():
+            if record.notice_due is not None and record.notice_due <= now:
+                record.notices += 1
+                record.notice_due = now + lease_seconds * 1_000_000 * 2 ** (record.notices - 1)
+                return Notice(session_id=session_id, tries=record.notices)
+        return None
+
+    async def settle_notice(self, session_id: str) -> None:
+        if session_id in self._records:
+            self._records[session_id].notice_due = None
 
     async def delete(self, session_id: str) -> None:
         record = self._known(session_id)
@@ -174,7 +221,18 @@ class MemoryJournal:
     def _now(self) -> int:
         return round(self._clock() * 1_000_000)
 
+    def _expire(self, *only: str) -> None:
+        """Forget these sessions, or any, when they have been kept long enough."""
+        now = self._now()
+        for session_id in only or tuple(self._records):
+            record = self._records.get(session_id)
+            if record is not None and record.expires is not None and record.expires <= now:
+                del self._records[session_id]
+                if record.idem is not None:
+                    del self._idem[record.idem]
+
     def _known(self, session_id: str) -> _Record:
+        self._expire(session_id)
         if session_id not in self._records:
             raise SessionNotFound(f"There is no session {session_id}.")
         return self._records[session_id]
@@ -195,6 +253,8 @@ class MemoryJournal:
             record.claims = 0
         if ends_session(events):
             record.finished = True
+            record.expires = self._now() + self._keep
+            record.notice_due = self._now() if record.webhook else None
             self._runnable.pop(session_id, None)
         self._tell(session_id, entries[-1].seq)
         return entries

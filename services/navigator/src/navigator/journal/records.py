@@ -8,6 +8,20 @@ MAX_CLAIMS = 20
 """Claims in a row without progress before a session is given up: it takes its workers down."""
 
 
+RETENTION_SECONDS = 30 * 86_400.0
+"""How long a session is kept after its end, unless the deployment says otherwise."""
+
+
+def overdue() -> SessionFinished:
+    """The end of a session that nobody finished in time: it waited for a worker, or its worker hangs."""
+    failure = Failure(
+        kind=FailureKind.DEADLINE_EXCEEDED,
+        message="the session's deadline passed before an answer was found",
+        hint="ask again with a longer deadline (budget.seconds)",
+    )
+    return SessionFinished(outcome=Outcome.UNSOLVED, explanation=failure.message, failure=failure)
+
+
 def cancelled() -> SessionFinished:
     return SessionFinished(outcome=Outcome.CANCELLED, explanation="The session was cancelled.")
 

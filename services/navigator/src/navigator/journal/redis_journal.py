@@ -5,15 +5,14 @@ Commands go through a bounded pool that queues when it is busy; live text and wa
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -22,18 +21,26 @@ from navigator.errors import (
     CommitConflict,
     CursorExpired,
     IdempotencyConflict,
-    JournalUnavailable,
     LeaseLost,
     SessionExists,
     SessionNotFound,
 )
+from navigator.journal.connection import client, redis_errors
 from navigator.journal.following import LOOK_AGAIN, Mailbox, View, follow
 from navigator.journal.listener import Listener
-from navigator.journal.records import MAX_CLAIMS, cancelled, ends_session, given_up, makes_progress
-from navigator.ports import Claim
+from navigator.journal.records import (
+    MAX_CLAIMS,
+    RETENTION_SECONDS,
+    cancelled,
+    ends_session,
+    given_up,
+    makes_progress,
+    overdue,
+)
+from navigator.ports import Claim, Notice
 from reasonflux.contracts import EVENT, Delta, Entry, Event, SessionStarted
 
-SCRIPTS = ("create", "claim", "renew", "commit", "release", "cancel", "delete")
+SCRIPTS = ("create", "claim", "renew", "commit", "release", "cancel", "delete", "list", "end_overdue", "due_notice")
 _PAGE = 256
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -48,7 +55,8 @@ def load_scripts() -> dict[str, str]:
 class RedisJournal:
     """A `navigator.ports.Journal`. Connects when it is first used; `close` ends what it opened.
 
-    `prefix` keeps journals on one server apart. `safety_read` is how many seconds a follower trusts silence before it
+    `prefix` keeps journals on one server apart. `retention` is how many seconds a session is kept after its end.
+    `safety_read` is how many seconds a follower trusts silence before it
     reads the journal anyway. `scripts` replaces scripts by name, for tests that show what a script is there for.
     """
 
@@ -58,12 +66,14 @@ class RedisJournal:
         *,
         prefix: str = "rf",
         max_claims: int = MAX_CLAIMS,
+        retention: float = RETENTION_SECONDS,
         safety_read: float = 5.0,
         connections: int = 32,
         scripts: Mapping[str, str] | None = None,
     ) -> None:
         self._root = f"{prefix}:{{0}}:"
         self._max_claims = max_claims
+        self._keep = max(1, round(retention * 1_000))
         self._safety_read = safety_read
         self._scripts = {
             name: (hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), source)
@@ -71,8 +81,8 @@ class RedisJournal:
         }
         # Retrying after a broken connection is safe: a write that is sent again is known by its token, and a claim
         # whose reply was lost costs one lease.
-        self._redis = _client(url, connections, Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 3))
-        self._live = _client(url, connections, Retry(NoBackoff(), 0))
+        self._redis = client(url, connections, Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 3))
+        self._live = client(url, connections, Retry(NoBackoff(), 0))
         self._listener = Listener(self._live)
 
     async def create(
@@ -86,9 +96,13 @@ class RedisJournal:
     ) -> str:
         who = quote(tenant, safe="")  # so that no tenant's name can reach into another's keys
         idem = "" if idempotency_key is None else f"idem:{who}:{idempotency_key}"
-        status, known = await self._run(
-            "create", session_id, f"sessions:{who}", idem, fingerprint, _token(), first.model_dump_json()
+        time_and_end = (
+            _micros(first.options.budget.seconds),
+            self._keep,
+            "" if first.delivery.webhook is None else "yes",
         )
+        told = (session_id, f"sessions:{who}", idem, fingerprint, _token(), first.model_dump_json())
+        status, known = await self._run("create", *told, *time_and_end)
         if status == "reused":
             raise IdempotencyConflict(
                 "The idempotency key was used for a different request.", hint="Send a new key with a new request."
@@ -102,7 +116,7 @@ class RedisJournal:
         taken = await self._run("claim", owner, _micros(lease_seconds), self._max_claims, failed, _token())
         if taken is None:
             return None
-        return Claim(session_id=taken[0], epoch=taken[1], owner=owner, attempts=taken[2])
+        return Claim(session_id=taken[0], epoch=taken[1], owner=owner, attempts=taken[2], at=_time(taken[3]))
 
     async def renew(self, claim: Claim, lease_seconds: float) -> None:
         reply = await self._run("renew", claim.session_id, claim.epoch, _micros(lease_seconds))
@@ -157,7 +171,7 @@ class RedisJournal:
         mailbox = Mailbox(deltas=False)
         async with self._listener.listening(f"{self._root}wake", mailbox, self._safety_read):
             mailbox.forget(LOOK_AGAIN)
-            with _redis_errors():
+            with redis_errors():
                 async with self._redis.pipeline(transaction=True) as pipe:
                     pipe.time()
                     pipe.zrange(f"{self._root}runnable", 0, 0, withscores=True)
@@ -169,14 +183,25 @@ class RedisJournal:
                 await mailbox.take(seconds)
 
     async def list(self, tenant: str = "default", limit: int = 50, before: str | None = None) -> tuple[str, ...]:
-        key = f"{self._root}sessions:{quote(tenant, safe='')}"
-        with _redis_errors():
-            newest = "+inf" if before is None else await self._redis.zscore(key, before)
-            if newest is None:
-                raise CursorExpired(f"There is no session {before} to continue from.", hint="Start at the first page.")
-            bound = newest if isinstance(newest, str) else f"({newest:.0f}"
-            ids = await self._redis.zrevrangebyscore(key, bound, "-inf", start=0, num=limit)
+        status, *ids = await self._run("list", f"sessions:{quote(tenant, safe='')}", before or "", limit)
+        if status == "expired":
+            raise CursorExpired(f"There is no session {before} to continue from.", hint="Start at the first page.")
         return tuple(str(session_id) for session_id in ids)
+
+    async def end_overdue(self, grace: float) -> tuple[str, ...]:
+        ended: list[str] = []
+        end = overdue().model_dump_json()
+        while found := await self._run("end_overdue", _micros(grace), end, _token()):
+            ended.append(str(found))
+        return tuple(ended)
+
+    async def due_notice(self, lease_seconds: float) -> Notice | None:
+        found = await self._run("due_notice", _micros(lease_seconds))
+        return None if found is None else Notice(session_id=found[0], tries=found[1])
+
+    async def settle_notice(self, session_id: str) -> None:
+        with redis_errors():
+            await self._redis.zrem(f"{self._root}notices", session_id)
 
     async def delete(self, session_id: str) -> None:
         reply = await self._run("delete", session_id)
@@ -184,7 +209,7 @@ class RedisJournal:
             raise _unknown(session_id)
 
     async def ping(self) -> None:
-        with _redis_errors():
+        with redis_errors():
             await self._redis.ping()
 
     async def close(self) -> None:
@@ -197,7 +222,7 @@ class RedisJournal:
 
     async def _look(self, session_id: str, after: int, limit: int | None) -> View:
         """The session's standing and its entries behind `after`, read in one step."""
-        with _redis_errors():
+        with redis_errors():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hmget(f"{self._root}session:{session_id}", ["state", "next", "epoch"])
                 pipe.xrange(f"{self._root}events:{session_id}", min=f"{after + 1}-0", count=limit)
@@ -213,39 +238,11 @@ class RedisJournal:
 
     async def _run(self, name: str, *args: str | int) -> Any:
         digest, source = self._scripts[name]
-        with _redis_errors():
+        with redis_errors():
             try:
                 return await self._redis.evalsha(digest, 1, f"{self._root}runnable", self._root, *args)
             except NoScriptError:
                 return await self._redis.eval(source, 1, f"{self._root}runnable", self._root, *args)
-
-
-def _client(url: str, connections: int, retry: Retry) -> Redis:
-    """A client whose callers queue for a connection instead of failing or opening more and more of them."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=10.0,
-        decode_responses=True,
-        protocol=2,
-        socket_timeout=5.0,
-        socket_connect_timeout=2.0,
-        socket_keepalive=True,
-        health_check_interval=30,
-        retry=retry,
-    )
-    return Redis.from_pool(pool)
-
-
-@contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise JournalUnavailable(
-            f"The journal's Redis does not serve: {error}",
-            hint="Check that Redis runs, that REASONFLUX_REDIS_URL points at it, and that it has memory and disk left.",
-        ) from error
 
 
 def _lost(claim: Claim) -> LeaseLost:

@@ -11,7 +11,7 @@ while true do
   if claims <= tonumber(max_claims) then
     redis.call('HSET', session, 'owner', owner)
     redis.call('ZADD', runnable, time + lease, id)
-    return {id, redis.call('HINCRBY', session, 'epoch', 1), claims}
+    return {id, redis.call('HINCRBY', session, 'epoch', 1), claims, string.format('%.0f', time)}
   end
   append(id, redis.call('HGET', session, 'next'), {given_up}, true, token, true)
 end

@@ -6,6 +6,8 @@ if not held[1] then
   return {'missing'}
 end
 redis.call('ZREM', runnable, id)
+redis.call('ZREM', root .. 'deadlines', id)
+redis.call('ZREM', root .. 'notices', id)
 redis.call('ZREM', root .. held[1], id)
 if held[2] ~= '' then
   redis.call('DEL', root .. held[2])

@@ -3,11 +3,15 @@
 -- KEYS[1] is the shard's runnable set, which routes the script; ARGV[1] is the shard's root, such as 'rf:{0}:'.
 -- All other keys carry the same hash tag, and are named here and in redis_journal.py only:
 --   runnable         ZSET    session -> end of its lease; an end in the past means free since then
---   session:<id>     HASH    state (running, finished), epoch, owner, next, claims, token, at, sessions, idem
+--   session:<id>     HASH    state (running, finished), epoch, owner, next, claims, token, at, sessions, idem,
+--                            keep (milliseconds from its end), webhook (yes or empty), notices (tries)
 --   events:<id>      STREAM  entry <seq>-0: at, event
 --   sessions:<tenant>  ZSET  session -> order of creation
 --   idem:<tenant>:<key>  HASH  session, fingerprint
 --   created          counter
+--   deadlines        ZSET    running session -> when its time is over
+--   notices          ZSET    finished session -> when its webhook is called (again)
+-- A finished session's own keys expire by themselves; lists drop it when they meet it.
 -- Channels: live:<id> (the last seq after each append; deltas; 'again' when deleted), wake (a session is free).
 -- Times are microseconds of Redis TIME: fine enough to keep the order in which sessions became free.
 
@@ -34,6 +38,14 @@ local function append(id, seq, payloads, finished, token, progress)
   if finished then
     redis.call('HSET', session, 'state', 'finished')
     redis.call('ZREM', runnable, id)
+    redis.call('ZREM', root .. 'deadlines', id)
+    local held = redis.call('HMGET', session, 'keep', 'webhook', 'idem')
+    if held[2] == 'yes' then
+      redis.call('ZADD', root .. 'notices', at, id)
+    end
+    for _, key in ipairs({session, root .. 'events:' .. id, held[3] ~= '' and root .. held[3] or nil}) do
+      redis.call('PEXPIRE', key, held[1])
+    end
   end
   redis.call('PUBLISH', root .. 'live:' .. id, seq + #payloads - 1)
   return at

@@ -1,0 +1,87 @@
+"""Earlier turns of a conversation, from what a client sends and from sessions that have answered. Pure."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from navigator.api.outcome import content_of
+from reasonflux.contracts import MAX_TURNS, Instantiation, Session, StepState, Turn, TurnStep
+
+LONGEST_PROBLEM = 4_000
+LONGEST_REPLY = 4_000
+LONGEST_CONVERSATION = 32_000
+"""Characters of earlier turns that are taken along, so that a long chat still fits into an engine's context."""
+LONGEST_REASONING = 2_000
+MOST_CALCULATIONS = 20
+
+
+class Said(NamedTuple):
+    """A message of a conversation."""
+
+    role: str
+    text: str
+
+
+def turn_of(session: Session) -> Turn:
+    """A finished session as a follow-up sees it."""
+    return Turn(
+        problem=session.problem.text[:LONGEST_PROBLEM],
+        reply=content_of(session)[:LONGEST_REPLY],
+        session=session.id,
+        abstraction=session.abstraction or "",
+        steps=tuple(_step(state, state.result) for state in session.steps if state.result is not None),
+    )
+
+
+def split(messages: Sequence[Said]) -> tuple[tuple[Turn, ...], str]:
+    """The earlier turns, and the problem: the last user message. Raises ValueError when there is none.
+
+    Messages of the user in a row belong together; system messages and tools' are left out.
+    """
+    asked = [place for place, message in enumerate(messages) if message.role == "user"]
+    if not asked:
+        raise ValueError("there is no user message: the problem is the last one")
+    turns: list[Turn] = []
+    for role, text in messages[: asked[-1]]:
+        if role == "user":
+            turns.append(Turn(problem=text[:LONGEST_PROBLEM]))
+        elif role == "assistant" and turns:
+            last = turns.pop()
+            turns.append(last.model_copy(update={"reply": f"{last.reply}\n{text}".strip()[:LONGEST_REPLY]}))
+    return _joined(turns), messages[asked[-1]].text
+
+
+def latest(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """The last turns, as many as there is room for; the very last one in any case."""
+    kept: list[Turn] = []
+    room = LONGEST_CONVERSATION
+    for turn in reversed(turns[-MAX_TURNS:]):
+        room -= len(turn.model_dump_json())
+        if kept and room < 0:
+            break
+        kept.append(turn)
+    return tuple(reversed(kept))
+
+
+def _joined(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """A message without a reply goes on in the next one."""
+    told: list[Turn] = []
+    for turn in turns:
+        if told and not told[-1].reply:
+            begun = told.pop().problem
+            turn = turn.model_copy(update={"problem": f"{begun}\n\n{turn.problem}"[:LONGEST_PROBLEM]})
+        told.append(turn)
+    return tuple(told)
+
+
+def _step(state: StepState, result: str) -> TurnStep:
+    done: Instantiation = state.instantiations[-1]
+    calculated = [each for each in done.calculations if each.value is not None]
+    template = state.retrieval.template if state.retrieval else None
+    return TurnStep(
+        id=state.step.id,
+        goal=state.step.goal,
+        template=template.name if template else None,
+        reasoning=done.reasoning[:LONGEST_REASONING],
+        calculations=tuple(f"{each.statement} = {each.value}" for each in calculated[:MOST_CALCULATIONS]),
+        result=result,
+    )
