@@ -185,3 +185,32 @@ def test_the_validate_command_is_content_with_a_right_library(tmp_path: Path) ->
     done = CliRunner().invoke(app, ["validate", str(tmp_path), "--no-meanings"])
     assert (done.exit_code, done.exception) == (0, None)
     assert "1 active, every example verified" in done.output
+
+
+def test_a_check_that_is_the_formula_in_another_order_is_no_check() -> None:
+    assert ("example.check", "repeats the formulas; reach the answer by another way") in findings(
+        example=example(check="answer == height*width")
+    )
+
+
+def test_a_check_that_only_states_the_answer_is_no_check() -> None:
+    where = [where for where, message in findings(example=example(check="answer == 12")) if "enumerates" in message]
+    assert where == ["example.check"]
+    assert findings(example=example(check="answer == count(x > 0, x, 1, 3, y, 1, 4)")) == []
+
+
+def test_formulas_that_double_at_every_step_cost_nothing_to_look_at() -> None:
+    doubling = [{"instruction": "Double.", "formula": f"f{k + 1} = f{k} + f{k}"} for k in range(60)]
+    steps = [{"instruction": "Start.", "formula": "f0 = width*height"}, *doubling]
+    assert findings(steps=steps, example=example(answer=str(12 * 2**60), check="answer == width*height*2**60")) == []
+
+
+def test_a_formula_as_long_as_it_gets_is_a_finding_and_no_crash() -> None:
+    long = [{"instruction": "Add.", "formula": "area = width*height" + " + 0" * 700}]
+    assert any("too long or nested" in message for _, message in findings(steps=long))
+
+
+def test_bindings_that_cannot_be_read_are_told_by_name() -> None:
+    assert [where for where, _ in findings(example=example(bindings={"width": "3", "height": "four"}))][:1] == [
+        "example.bindings.height"
+    ]

@@ -7,6 +7,7 @@ for data that we generated ourselves.
 """
 
 from calculator.evaluation import evaluate_in_process as evaluate_in_process
+from calculator.functions import FORM_NAMES as FORM_NAMES
 from calculator.functions import FUNCTION_NAMES as FUNCTION_NAMES
 from calculator.functions import USAGES as USAGES
 from calculator.gate import assigned_name as assigned_name

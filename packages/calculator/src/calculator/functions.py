@@ -184,4 +184,5 @@ FORM_USAGE = {
 USAGE = {name: function.usage for name, function in FUNCTIONS.items()} | FORM_USAGE
 """How each is written, for prompts and messages."""
 FUNCTION_NAMES = frozenset(USAGE)
+FORM_NAMES = frozenset(FORM_USAGE)
 USAGES = tuple(USAGE.values())

@@ -61,9 +61,14 @@ def unwritable(path: Path, error: OSError) -> InvalidRequest:
     return InvalidRequest(f"{path} cannot be written: {error.strerror}", hint="name a file in a folder that is there")
 
 
+def plain(text: str, style: str = "") -> Text:
+    """Text as it is: brackets are no markup, and control characters, which a terminal would obey, are gone."""
+    return Text("".join(c for c in text if c == "\n" or c.isprintable()), style=style)
+
+
 def said(template: ThoughtTemplate) -> None:
     """One line about a template after a change."""
-    console.print(Text(f"{template.id}: {template.status.value}, revision {template.revision}"))
+    console.print(plain(f"{template.id}: {template.status.value}, revision {template.revision}"))
 
 
 def report(rows: Iterable[tuple[str, str, str]], *, first: str = "template") -> None:
@@ -71,7 +76,7 @@ def report(rows: Iterable[tuple[str, str, str]], *, first: str = "template") -> 
     table = Table(Column(first, overflow="fold"), Column("where", overflow="fold"), "what is wrong")
     count = 0
     for count, row in enumerate(rows, 1):  # noqa: B007 - the last number is the count
-        table.add_row(*map(Text, row))
+        table.add_row(*map(plain, row))
     console.print(table)
     console.print(f"{count} finding(s)")
 

@@ -10,13 +10,12 @@ from typing import Annotated
 
 import typer
 import yaml
-from rich.text import Text
 
 from reasonflux.contracts import TemplateStatus, ThoughtTemplate
 from reasonflux.errors import InvalidRequest, ReasonFluxError
 from reasonflux.store_client import TemplateStoreClient
 from template_store import library as on_disk
-from template_store.cli.asking import MATH, ByOption, LibraryOption, NoteOption, ask, console, said
+from template_store.cli.asking import MATH, ByOption, LibraryOption, NoteOption, ask, console, plain, said
 from template_store.growth import DRAFTED
 
 
@@ -54,7 +53,7 @@ def edit(template_id: str, library: LibraryOption = MATH, by: ByOption = "", not
             said(ask(lambda store: store.update(changed, library=library, by=by, note=note)))
     except ReasonFluxError:
         if path.exists() and path.read_bytes() != before:
-            console.print(Text(f"your text is kept in {path}"), soft_wrap=True)
+            console.print(plain(f"your text is kept in {path}"), soft_wrap=True)
         else:
             shutil.rmtree(folder)
         raise

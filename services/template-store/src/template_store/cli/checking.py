@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import Progress
-from rich.text import Text
 
 from reasonflux.contracts import Fault, ThoughtTemplate
-from template_store.cli.asking import console, faulty, progress, report, unwritable
+from template_store.cli.asking import console, faulty, plain, progress, report, unwritable
 from template_store.errors import LibraryInvalid
 from template_store.ports import Vectors
 from template_store.settings import Settings
@@ -69,7 +68,7 @@ async def checked(templates: Sequence[ThoughtTemplate]) -> list[tuple[Fault, ...
     from template_store.quality.checks import Checks
 
     async with Calculator(processes=1, timeout=CALCULATION_SECONDS) as calculator:
-        checks = Checks(calculator)
+        checks = Checks(calculator, seconds=3 * CALCULATION_SECONDS)
         with Progress(console=progress, transient=True) as bar:
             task = bar.add_task("working the examples", total=len(templates))
             found = []
@@ -128,9 +127,9 @@ def coverage(
         text = asyncio.run(_drawn(templates, problems))
     if write:
         write.write_text(text, encoding="utf-8")
-        console.print(Text(f"written to {write}"), soft_wrap=True)
+        console.print(plain(f"written to {write}"), soft_wrap=True)
     else:
-        console.print(Text(text))
+        console.print(plain(text))
 
 
 async def _drawn(templates: Sequence[ThoughtTemplate], problems: "Sequence[BenchmarkProblem]") -> str:

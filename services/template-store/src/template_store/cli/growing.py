@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from reasonflux.client import ExecutorClient, NavigatorClient
-from reasonflux.contracts import TemplateStatus
+from reasonflux.contracts import TemplateStatus, ThoughtTemplate
 from reasonflux.engine import EngineConfig, OpenAIEngine, engine_http
 from reasonflux.errors import Conflict, InvalidRequest
 from reasonflux.http import http_client
@@ -25,10 +25,15 @@ from template_store.cli.asking import (
     console,
     every,
     faulty,
+    plain,
     progress,
     report,
     said,
 )
+from template_store.cli.checking import embedded
+from template_store.ports import Vectors
+from template_store.quality.duplicates import duplicates, meaning
+from template_store.quality.validation import Finding
 from template_store.settings import CliSettings
 
 
@@ -59,12 +64,17 @@ async def _extract(pairs: Path | None, sessions: list[str], repairs: int, librar
         if not problems:
             raise InvalidRequest("there is no solved problem to learn from", hint="give a file of pairs, or --session")
         held = await every(services.store, library)
+        likeness = await _Likeness.to(held)
         kept, refused = 0, []
         for number, pair in enumerate(problems, 1):
-            progress.print(Text(f"{number}/{len(problems)} {pair.source}", style="dim"))
+            progress.print(plain(f"{number}/{len(problems)} {pair.source}", style="dim"))
             found = await extract(pair, OpenAIEngine(line, config), Checks(calculator), held, repairs=repairs)
             refused += faulty(found.source, found.faults)
             if found.template is None or any(fault.field == "name" for fault in found.faults):
+                continue
+            alike = await likeness.of(found.template)
+            if alike:
+                refused += [(found.source, finding.where, finding.message) for finding in alike]
                 continue
             try:
                 said(await services.store.create(found.template, library=library, by=by, note=note))
@@ -76,6 +86,25 @@ async def _extract(pairs: Path | None, sessions: list[str], repairs: int, librar
     console.print(f"{len(problems)} solved problems: {kept} drafts, all quarantined")
     if refused:
         report(refused, first="from")
+
+
+class _Likeness:
+    """Whether a draft is a template that is there already, by its meaning and its formulas."""
+
+    def __init__(self, held: list[ThoughtTemplate], vectors: Vectors) -> None:
+        self._held, self._vectors = held, vectors
+
+    @classmethod
+    async def to(cls, held: list[ThoughtTemplate]) -> "_Likeness":
+        return cls(list(held), await embedded([meaning(template) for template in held]))
+
+    async def of(self, draft: ThoughtTemplate) -> list[Finding]:
+        """What it repeats; a draft that repeats nothing is remembered for the next one."""
+        vectors = np.concatenate([self._vectors, await embedded([meaning(draft)])])
+        found = [f for f in duplicates([*self._held, draft], vectors) if f.template_id == draft.id]
+        if not found:
+            self._held, self._vectors = [*self._held, draft], vectors
+        return found
 
 
 def _teacher() -> EngineConfig:
@@ -133,9 +162,9 @@ async def _trial(template_id: str, count: int, margin: float, seed: int, activat
         table = Table("variant", "answer", "with", "without")
         for pair in found.pairs:
             marks = ("right" if right else "wrong" for right in (pair.with_template, pair.without))
-            table.add_row(Text(pair.variant.problem), pair.variant.answer, *marks)
+            table.add_row(plain(pair.variant.problem), pair.variant.answer, *marks)
         console.print(table)
-        console.print(Text(str(found)))
+        console.print(plain(str(found)))
         if not found.passed:
             console.print("not passed")
             raise typer.Exit(1)
@@ -156,4 +185,4 @@ def tune(
     from template_store.settings import Settings
 
     templates = library.read(folder or Settings().library_dir)
-    console.print(Text(str(tuning.tune(templates, to, minutes=minutes))))
+    console.print(plain(str(tuning.tune(templates, to, minutes=minutes))))

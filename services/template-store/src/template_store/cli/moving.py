@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from reasonflux.contracts import ImportOutcome, ImportReport, TemplateStatus, ThoughtTemplate, TransferFormat
 from reasonflux.errors import InvalidRequest
@@ -27,6 +26,7 @@ from template_store.cli.asking import (
     ask,
     console,
     faulty,
+    plain,
     progress,
     report,
     unwritable,
@@ -132,7 +132,7 @@ def _checks(templates: list[ThoughtTemplate]) -> None:
     if reasons:
         table = Table("templates", "reason")
         for reason, count in reasons.most_common(12):
-            table.add_row(str(count), Text(reason))
+            table.add_row(str(count), plain(reason))
         console.print(table)
         if len(reasons) > 12:
             console.print(f"and {len(reasons) - 12} other reasons")
@@ -166,4 +166,4 @@ def export(
                 shutil.copyfileobj(whole, file)
         except OSError as error:
             raise unwritable(to, error) from error
-    progress.print(Text(f"written to {to}"), soft_wrap=True)
+    progress.print(plain(f"written to {to}"), soft_wrap=True)

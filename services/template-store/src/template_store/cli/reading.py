@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from reasonflux.contracts import Query, SearchRequest, TemplateStatus, TemplateType, ThoughtTemplate
 from reasonflux.errors import InvalidRequest
-from template_store.cli.asking import MATH, LibraryOption, ask, console, every
+from template_store.cli.asking import MATH, LibraryOption, ask, console, every, plain
 
 
 def search(
@@ -30,7 +30,7 @@ def search(
     table = Table("score", Column("id", overflow="fold"), "name", "parts")
     for found in retrieval.candidates:
         parts = "  ".join(f"{part} {value:.2f}" for part, value in found.parts.items())
-        table.add_row(f"{found.score:.3f}", found.template_id, found.name, parts)
+        table.add_row(f"{found.score:.3f}", found.template_id, plain(found.name), parts)
     console.print(table)
     console.print(f"chosen: {retrieval.template.id if retrieval.template else 'none, nothing fits well enough'}")
 
@@ -45,20 +45,22 @@ def show(
 
 
 def _print(template: ThoughtTemplate) -> None:
-    console.rule(Text(template.name))
-    console.print(Text(f"{template.type.value} in {template.field}; tags: {', '.join(template.tags)}"))
-    console.print(Text(f"{template.status.value}, revision {template.revision}, from {_origin(template)}", style="dim"))
-    console.print(Text(template.description))
+    console.rule(plain(template.name))
+    console.print(plain(f"{template.type.value} in {template.field}; tags: {', '.join(template.tags)}"))
+    console.print(
+        plain(f"{template.status.value}, revision {template.revision}, from {_origin(template)}", style="dim")
+    )
+    console.print(plain(template.description))
     for title, lines in (("when", template.scope), ("not when", template.pitfalls)):
         for line in lines:
-            console.print(Text(f"  {title}: {line}"))
+            console.print(plain(f"  {title}: {line}"))
     for name, meaning in template.variables.items():
         console.print(Text.assemble("  ", (name, "cyan"), f": {meaning}"))
     for number, step in enumerate(template.steps, 1):
         console.print(Text.assemble(f"{number}. {step.instruction}", (f"   {step.formula or ''}", "cyan")))
-    console.print(Text(f"example: {template.example.problem}"))
+    console.print(plain(f"example: {template.example.problem}"))
     for line in template.example.steps:
-        console.print(Text(f"  {line}"))
+        console.print(plain(f"  {line}"))
     console.print(Text.assemble(f"answer: {template.example.answer}   ", (f"check: {template.example.check}", "cyan")))
 
 
@@ -78,7 +80,7 @@ def list_(
     table = Table(Column("id", no_wrap=True), "name", "type", "field", "status")
     found = ask(lambda store: every(store, library, status=status, field=field, type=type, tag=tag))
     for template in found:
-        table.add_row(template.id, template.name, template.type.value, template.field, template.status.value)
+        table.add_row(template.id, plain(template.name), template.type.value, template.field, template.status.value)
     console.print(table)
     console.print(f"{len(found)} template(s)")
 
@@ -88,7 +90,7 @@ def history(template_id: str, library: LibraryOption = MATH) -> None:
     table = Table("revision", "when", "what", "by", "why")
     for change in ask(lambda store: store.history(template_id, library=library)).changes:
         when = change.at.strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(str(change.revision), when, change.kind.value, Text(change.by), Text(change.note))
+        table.add_row(str(change.revision), when, change.kind.value, plain(change.by), plain(change.note))
     console.print(table)
 
 
@@ -107,7 +109,7 @@ def stats(library: LibraryOption = MATH) -> None:
         ("type", Counter(template.type.value for template in active)),
         ("source", Counter(template.provenance.source for template in templates)),
     ):
-        console.print(f"{title}: " + ", ".join(f"{name} {count}" for name, count in counts.most_common()))
+        console.print(plain(f"{title}: " + ", ".join(f"{name} {count}" for name, count in counts.most_common())))
 
 
 def _grouped(templates: list[ThoughtTemplate]) -> dict[str, Counter[str]]:

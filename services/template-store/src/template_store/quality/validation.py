@@ -4,9 +4,14 @@ Pure: the calculator is passed in."""
 
 import ast
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
+from calculator import FORM_NAMES, is_readable
 from reasonflux.contracts import Calculation, Contract, ThoughtTemplate
 from template_store.ports import Calculate
+
+MAX_INLINED = 600
+"""Nodes of the formulas written out as one expression; longer ones are not compared with the check."""
 
 
 class Finding(Contract):
@@ -41,10 +46,12 @@ def _missing(template: ThoughtTemplate) -> Iterator[_Found]:
 
 
 def _unreadable_bindings(template: ThoughtTemplate, calculate: Calculate) -> Iterator[_Found]:
-    for name, expression in template.example.bindings.items():
-        value = calculate([expression], {})
-        if not _worked(value, 1):
-            yield f"example.bindings.{name}", f"{expression!r}: {_trouble(value)}"
+    """All in one evaluation, so that many slow bindings cost no more than one."""
+    bindings = template.example.bindings
+    values = calculate(tuple(bindings.values()), {}) if bindings else ()
+    if not _worked(values, len(bindings)):
+        name = list(bindings)[min(max(len(values) - 1, 0), len(bindings) - 1)]
+        yield f"example.bindings.{name}", f"{bindings[name]!r}: {_trouble(values)}"
 
 
 def _formulas(template: ThoughtTemplate, calculate: Calculate) -> Iterator[_Found]:
@@ -100,25 +107,59 @@ def _names(template: ThoughtTemplate) -> Iterator[_Found]:
 
 def _restated(template: ThoughtTemplate) -> Iterator[_Found]:
     """A check that is the formulas written once more agrees with them even where they are wrong."""
-    check = _tree(template.example.check)
-    computed: dict[str, ast.expr] = {}
-    last: ast.expr | None = None
-    for formula in template.formulas:
-        found = statement(formula)
-        if found is None:
-            return
-        last = _Inlined(computed).visit(found.value)
-        if isinstance(found, ast.Assign) and isinstance(found.targets[0], ast.Name) and last is not None:
-            computed[found.targets[0].id] = last
+    check, last = _tree(template.example.check), _inlined(template.formulas)
     match check:
         case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
-            sides = {ast.dump(left), ast.dump(right)}
+            sides = {canonical(left), canonical(right)}
         case ast.Call(func=ast.Name(id="near"), args=[left, right, *_]):
-            sides = {ast.dump(left), ast.dump(right)}
+            sides = {canonical(left), canonical(right)}
         case _:
-            return
-    if last is not None and sides == {ast.dump(ast.Name("answer", ast.Load())), ast.dump(last)}:
+            sides = set()
+    if last is not None and sides == {canonical(ast.Name("answer", ast.Load())), canonical(last)}:
         yield "example.check", "repeats the formulas; reach the answer by another way"
+    if check is not None and template.variables and not _looks_elsewhere(check, template):
+        yield "example.check", "reads none of the variables and enumerates nothing: it only states the answer"
+
+
+def _looks_elsewhere(check: ast.expr, template: ThoughtTemplate) -> bool:
+    names = {node.id for node in ast.walk(check) if isinstance(node, ast.Name)}
+    return bool(names & (set(template.variables) | FORM_NAMES))
+
+
+def _inlined(formulas: Sequence[str]) -> ast.expr | None:
+    """The last formula over the variables alone; None where it cannot be read, or would be long written out."""
+    computed: dict[str, ast.expr] = {}
+    last: ast.expr | None = None
+    for formula in formulas:
+        found = statement(formula)
+        if found is None:
+            return None
+        last = _Inlined(computed).visit(found.value)
+        if sum(1 for _ in islice(ast.walk(last), MAX_INLINED + 1)) > MAX_INLINED:
+            return None  # names used twice double at every step: this must not grow
+        if isinstance(found, ast.Assign) and isinstance(found.targets[0], ast.Name):
+            computed[found.targets[0].id] = last
+    return last
+
+
+def canonical(node: ast.expr) -> str:
+    """Text that is equal for two expressions which differ in the order of their sums and products only."""
+    match node:
+        case ast.BinOp(op=ast.Add() | ast.Mult() as op):
+            return f"{type(op).__name__}({', '.join(sorted(canonical(part) for part in _operands(node, type(op))))})"
+        case ast.BinOp(left=left, op=op, right=right):
+            return f"{type(op).__name__}[{canonical(left)}, {canonical(right)}]"
+        case ast.Call(func=ast.Name(id=name), args=args):
+            return f"{name}({', '.join(map(canonical, args))})"
+    return ast.dump(node)
+
+
+def _operands(node: ast.expr, op: type[ast.operator]) -> Iterator[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, op):
+        yield from _operands(node.left, op)
+        yield from _operands(node.right, op)
+    else:
+        yield node
 
 
 class _Inlined(ast.NodeTransformer):
@@ -132,10 +173,14 @@ class _Inlined(ast.NodeTransformer):
 
 
 def statement(text: str) -> ast.Assign | ast.Expr | None:
-    """The one statement of a text in the calculator's language, for looking at; None where it cannot be read."""
+    """The one statement of a text in the calculator's language, for looking at; None where it cannot be read.
+
+    The gate goes first: what it lets through is neither long nor deep."""
+    if not is_readable(text):
+        return None
     try:
         body = ast.parse(text.strip().replace("^", "**")).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except SyntaxError:  # written with signs that the calculator knows and Python does not
         return None
     return body[0] if len(body) == 1 and isinstance(body[0], ast.Assign | ast.Expr) else None
 
