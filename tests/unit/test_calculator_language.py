@@ -227,6 +227,15 @@ def test_bounded_enumeration_chooses_and_counts(expression: str, expected: str) 
         "near(integral(when(x < 1, x, 1), x, 0, 1), 1/2)",
         "near(derivative(ln(x), x, 2), 1/2)",
         "near(derivative(x**a, x, 1), a)",
+        "solve(root(x - 1/7, 3), x, -1, 1) == 1/7",
+        "solve((x - 1/7)**5, x, -1, 1) == 1/7",
+        "solve(when(x < 1, x - 1, 2*x - 2), x, 0.3, 2) == 1",
+        "near(solve(10**12*(x**2 - 2), x, 0, 10**6), sqrt(2))",
+        "near(derivative(x*abs(x), x, 0), 0)",
+        "near(derivative(10**9*x**2, x, 0), 0)",
+        "near(derivative(when(x < 1, x**2, 2*x - 1), x, 1), 2)",
+        "near(integral(x**3, x, -1, 1), 0)",
+        "near(integral(exp(-x**2), x, -10, 10), sqrt(pi))",
     ],
 )
 def test_roots_integrals_and_derivatives_are_near_the_truth(claim: str) -> None:
@@ -258,6 +267,56 @@ def test_roots_integrals_and_derivatives_are_near_the_truth(claim: str) -> None:
 )
 def test_what_cannot_be_enumerated_or_solved_says_why(expression: str, words: str) -> None:
     assert words in refusal(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "1/(x**2 - 2), x, 1, 2",
+        "tan(x), x, 1, 2",
+        "10**-30/(x - 1/3), x, -1, 1",
+        "floor(x) - 1/2, x, 0, 3",
+        "10**-15*when(x < 1/3, -1, 1), x, -1, 1",
+        "x**9 + when(x < 1/3, -5, 5), x, -100, 100",
+    ],
+)
+def test_a_jump_or_a_pole_is_not_a_root(expression: str) -> None:
+    assert "jumps or has a pole" in refusal(f"solve({expression})")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "abs(x), x, 0",
+        "abs(x - 1/7), x, 1/7",
+        "10**-12*abs(x - sqrt(2)), x, sqrt(2)",
+        "abs(x**2 - 2), x, solve(x**2 - 2, x, 1, 2)",
+        "10**6*x + abs(x), x, 0",
+        "floor(x), x, 1",
+        "root(x, 3), x, 0",
+        "tan(x), x, pi/2",
+    ],
+)
+def test_a_corner_a_jump_or_a_vertical_tangent_has_no_derivative(expression: str) -> None:
+    assert "no derivative" in refusal(f"derivative({expression})")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "1/(x - 1/3)**2, x, 0, 1",
+        "1/abs(x - 1/7), x, 0, 1",
+        "1/x**2, x, 0, 1",
+        "1/x**2, x, -1, 2",
+        "tan(x), x, 0, 3",
+        "tan(x), x, 1, pi - 1",
+        "1/cos(x)**2, x, 0, pi",
+        "10**-13/(x - 1/3)**2, x, 0, 1",
+        "10**-14*floor(x), x, 0, 3",
+    ],
+)
+def test_an_integral_over_a_pole_or_a_jump_has_no_value(expression: str) -> None:
+    assert "does not converge" in refusal(f"integral({expression})")
 
 
 def test_every_function_refuses_no_arguments_with_its_usage() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Real = Any
 """A real number of `_CONTEXT`; mpmath has no types to say it with."""
+Point = tuple[Real, Real]
 
 _CONTEXT = mpmath.MPContext()
 _CONTEXT.dps = 30
@@ -29,42 +30,91 @@ DIGITS = 20
 _STEP = 10
 """What one numerical operation costs."""
 _BISECTIONS = 110
+_GUARDED = 60
+"""Digits to work with where differences of nearly equal values decide."""
+_CLOSING = 0.001
+"""A gap between two sides closes when it shrinks at least to this part, while the interval shrinks far more."""
+_UNEVEN = "0.3819660112501051518"
+"""Where an integral's range is cut: not at a simple fraction of it, where a pole is likely to be."""
+_SLOPE_STEPS = ("1e-13", "1e-17")
+"""Wider than the rounding of a point that is itself the result of solve."""
 _ANGLE = 10**9
 
 
 def solve(scope: "Interpreter", body: ast.expr, variable: str, low: Value, high: Value) -> Value:
-    """The root between low and high, by bisection. Needs a change of sign, so that there is one."""
-    function = _function(scope, body, variable)
-    a, b = _real(low), _real(high)
-    if not a < b:
-        raise NotCalculable("solve needs low < high")
-    at_a, at_b = function(a), function(b)
-    if at_a == 0 or at_b == 0:
-        return low if at_a == 0 else high
-    if (at_a > 0) == (at_b > 0):
-        raise NotCalculable(
-            "the expression has the same sign at both ends", "give bounds between which it changes sign"
-        )
+    """The root between low and high, by bisection. Needs a change of sign, and no jump or pole where it happens."""
+    with _CONTEXT.workdps(_GUARDED):
+        a, b = _real(low), _real(high)
+        if not a < b:
+            raise NotCalculable("solve needs low < high")
+        function = _function(scope, body, variable)
+        at_a, at_b = function(a), function(b)
+        if at_a == 0 or at_b == 0:
+            return low if at_a == 0 else high
+        if (at_a > 0) == (at_b > 0):
+            raise NotCalculable(
+                "the expression has the same sign at both ends", "give bounds between which it changes sign"
+            )
+        root = _bisected(function, (a, at_a), (b, at_b))
+    return _exact_root(scope, body, variable, _rational(root))
+
+
+def _bisected(function: Callable[[Real], Real], left: Point, right: Point) -> Real:
+    gaps = [abs(right[1] - left[1])]
+    rising = right[1] > 0
     for _ in range(_BISECTIONS):
-        middle = (a + b) / 2
-        if (function(middle) > 0) == (at_a > 0):
-            a = middle
+        x = (left[0] + right[0]) / 2
+        y = function(x)
+        if y == 0:
+            return x
+        if (y > 0) == rising:
+            right = (x, y)
         else:
-            b = middle
-    return _exact_root(scope, body, variable, _rational((a + b) / 2))
+            left = (x, y)
+        gaps.append(abs(right[1] - left[1]))
+    # Across a root the gap between the two sides closes with the interval. It stays at a jump, and grows at a pole.
+    noise = max(1, gaps[0]) * _CONTEXT.mpf(10) ** -40
+    if gaps[-1] > max(noise, gaps[_BISECTIONS // 2] * _CLOSING):
+        raise NotCalculable(
+            "the expression jumps or has a pole where it changes sign, and no root", "give bounds that leave it out"
+        )
+    return (left[0] + right[0]) / 2
 
 
 def integral(scope: "Interpreter", body: ast.expr, variable: str, low: Value, high: Value) -> Value:
-    """The definite integral by tanh-sinh quadrature; refuses what does not converge."""
-    value, error = _CONTEXT.quad(_function(scope, body, variable), [_real(low), _real(high)], error=True, maxdegree=6)
-    if not error <= max(1, abs(value)) * _CONTEXT.mpf(10) ** -12:
-        raise NotCalculable("the integral does not converge well enough", "split the range where the function jumps")
-    return _rational(value)
+    """The definite integral by tanh-sinh quadrature; refuses what does not converge.
+
+    The error that quadrature reports can miss a pole at an end or in the middle of the range, so the range is also
+    integrated in two unequal parts: with a pole the sum depends on where the range is cut.
+    """
+    function, a, b = _function(scope, body, variable), _real(low), _real(high)
+    whole, error = _CONTEXT.quad(function, [a, b], error=True, maxdegree=6)
+    cut = a + (b - a) * _CONTEXT.mpf(_UNEVEN)
+    first, second = (_CONTEXT.quad(function, part, maxdegree=6) for part in ([a, cut], [cut, b]))
+    size = abs(first) + abs(second) + _CONTEXT.mpf(10) ** -12
+    if error > size * _CONTEXT.mpf(10) ** -12 or abs(first + second - whole) > size * _CONTEXT.mpf(10) ** -10:
+        raise NotCalculable("the integral does not converge well enough", "split the range at jumps and corners")
+    return _rational(whole)
 
 
 def derivative(scope: "Interpreter", body: ast.expr, variable: str, at: Value) -> Value:
-    """The derivative at a point, by central differences at a higher precision."""
-    return _rational(_CONTEXT.diff(_function(scope, body, variable), _real(at)))
+    """The derivative at a point, by central differences; refuses a corner, a jump and a vertical tangent."""
+    with _CONTEXT.workdps(_GUARDED):
+        function, x = _function(scope, body, variable), _real(at)
+        slope = _CONTEXT.diff(function, x)
+        wide, narrow = (_slope_error(function, x, slope, step) for step in _SLOPE_STEPS)
+        # The one-sided slopes either agree already, or come together as the step shrinks.
+        noise = max(1, abs(function(x))) * _CONTEXT.mpf(10) ** -20
+        if narrow > max(noise, abs(slope) * _CONTEXT.mpf(10) ** -12) and narrow > wide * _CLOSING:
+            raise NotCalculable("the expression has no derivative there", "its slopes from the left and right differ")
+    return _rational(slope)
+
+
+def _slope_error(function: Callable[[Real], Real], x: Real, slope: Real, step: str) -> Real:
+    """How far the slopes from the left and from the right are from the one that was found."""
+    h = _CONTEXT.mpf(step) * max(1, abs(x))
+    here = function(x)
+    return max(abs((here - function(x - h)) / h - slope), abs((function(x + h) - here) / h - slope))
 
 
 def _exact_root(scope: "Interpreter", body: ast.expr, variable: str, root: Value) -> Value:
