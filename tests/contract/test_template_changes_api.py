@@ -327,6 +327,12 @@ async def test_an_export_is_filtered_as_a_list_is(http: httpx.AsyncClient, store
         (b"\xff", "application/yaml", "UTF-8"),
         (b"a: [", "application/yaml", "line 1: it is not YAML"),
         (b"id: a\nid: b", "application/yaml", "stands twice"),
+        (b"? [1,2]\n: 3", "application/yaml", "line 1: it is not YAML: a list or mapping is a key"),
+        (b"a: !!timestamp abc", "application/yaml", "cannot be read"),
+        (b"a: !!bool abc", "application/yaml", "cannot be read"),
+        (b"a: &x b\nc: *x", "application/yaml", "line 1: it is not YAML: anchors and aliases"),
+        (b'{"\\ud800": 1, "\\ud800": 2}', "application/yaml", "stands twice"),
+        (b"[" * 100_000, "application/json", "not JSON"),
         (b"{", "application/json", "not JSON"),
         (b"", "application/jsonl", "no template"),
     ],
@@ -348,7 +354,121 @@ async def test_yaml_that_reads_text_as_a_number_says_to_quote_it(http: httpx.Asy
     assert 'quote it: "42"' in entry["faults"][0]["message"]
 
 
+async def test_what_is_there_with_another_status_is_not_reported_as_unchanged(store: TemplateStoreClient) -> None:
+    content = template().model_dump_json().encode()
+    await store.import_templates(content)
+    refused = await store.import_templates(content, status=TemplateStatus.ACTIVE)
+    assert [entry.outcome for entry in refused.entries] == [ImportOutcome.REFUSED]
+    assert "existing=update" in (refused.entries[0].hint or "")
+    updated = await store.import_templates(content, status=TemplateStatus.ACTIVE, update=True)
+    assert [entry.outcome for entry in updated.entries] == [ImportOutcome.UPDATED]
+    assert (await store.get("double-it")).status is TemplateStatus.ACTIVE
+    again = await store.import_templates(content, status=TemplateStatus.ACTIVE)
+    assert [entry.outcome for entry in again.entries] == [ImportOutcome.UNCHANGED]
+
+
 # Safety
+
+HALF = "\ud800"
+STEP = {"instruction": "Double the number."}
+TOO_MUCH = [
+    ({"description": "x" * 8_001}, "description", "8,001 characters"),
+    ({"scope": ["twice"] * 101}, "scope", "101 items"),
+    ({"steps": [STEP] * 51}, "steps", "51 items"),
+    ({"variables": {f"v{n}": "x" for n in range(61)}}, "variables", "61 items"),
+    ({"scope": ["x" * 7_000] * 20}, "body", "bytes of JSON"),
+    ({"description": f"half a pair: {HALF}"}, "description", "surrogate"),
+    ({HALF: 1}, "?", "surrogate"),
+]
+
+
+@pytest.mark.parametrize(("change", "field", "says"), TOO_MUCH)
+async def test_too_much_of_something_is_refused_on_every_way_in(
+    http: httpx.AsyncClient, change: dict[str, Any], field: str, says: str
+) -> None:
+    created = await http.post("/v1/templates", content=json.dumps(body(template(), **change)))
+    headers = {"If-Match": '"1"'}
+    updated = await http.put("/v1/templates/shipped-one", content=json.dumps(body(SHIPPED, **change)), headers=headers)
+    for reply in (created, updated):
+        assert (reply.status_code, error(reply).param) == (400, field)
+        assert says in error(reply).message
+    lines = "\n".join([json.dumps(body(template("odd-one"), **change)), json.dumps(body(template()))])
+    reply = await http.post("/v1/templates/import", content=lines, headers={"Content-Type": "application/jsonl"})
+    odd, good = reply.json()["entries"]
+    assert (odd["template_id"], odd["outcome"], good["outcome"]) == ("odd-one", "refused", "created")
+    assert (odd["faults"][0]["field"] or "body") == field
+    assert says in odd["faults"][0]["message"]
+
+
+async def test_a_template_at_the_limits_is_taken(http: httpx.AsyncClient) -> None:
+    large = body(template(), description="x" * 8_000, scope=["twice"] * 100, status="quarantined")
+    assert (await http.post("/v1/templates", json=large)).status_code == 201
+
+
+async def test_a_body_that_is_too_large_is_not_read_to_its_end(http: httpx.AsyncClient) -> None:
+    sent = 0
+
+    async def large() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(128):
+            sent += 64 * 1024
+            yield b" " * 64 * 1024
+
+    for method, path, most in (
+        ("POST", "/v1/templates", "256 KiB"),
+        ("PUT", "/v1/templates/x", "256 KiB"),
+        ("POST", "/v1/templates/search", "2 MiB"),
+    ):
+        sent = 0
+        reply = await http.request(method, path, content=large())
+        assert (reply.status_code, error(reply).message) == (400, f"body: more than {most}")
+        assert sent < 4 * 1024**2
+
+
+async def test_half_a_surrogate_pair_in_a_search_is_bad_input(http: httpx.AsyncClient) -> None:
+    for sent in ({"queries": [{"text": HALF}]}, {"queries": [{"text": "x", HALF: 1}]}, {"queries": [], HALF: HALF}):
+        reply = await http.post("/v1/templates/search", content=json.dumps(sent))
+        assert reply.status_code == 400
+        assert "surrogate" in error(reply).message
+
+
+@pytest.mark.parametrize(
+    ("line", "template_id"),
+    [
+        (json.dumps({"id": HALF}), "?"),
+        (json.dumps({HALF: 1}), None),
+        (json.dumps(HALF), None),
+        ("[" * 900 + "]" * 900, None),
+        ("[" * 100_000, None),
+        ("7", None),
+    ],
+)
+async def test_hostile_lines_are_refused_alone(http: httpx.AsyncClient, line: str, template_id: str | None) -> None:
+    content = f"{line}\n{json.dumps(body(template()))}"
+    reply = await http.post("/v1/templates/import", content=content, headers={"Content-Type": "application/jsonl"})
+    odd, good = reply.json()["entries"]
+    assert (odd["template_id"], odd["outcome"], good["outcome"]) == (template_id, "refused", "created")
+
+
+async def test_more_templates_than_one_import_takes_are_refused(http: httpx.AsyncClient) -> None:
+    content, headers = b"7\n" * 50_001, {"Content-Type": "application/jsonl"}
+    reply = await http.post("/v1/templates/import", content=content, headers=headers)
+    assert (reply.status_code, "more than 50,000" in error(reply).message) == (400, True)
+
+
+async def test_a_revision_that_no_template_can_have_is_not_an_outage(http: httpx.AsyncClient) -> None:
+    path = "/v1/templates/shipped-one"
+    for revision, status in ((2**53, 404), (10**25, 400)):
+        assert (await http.get(path, params={"revision": revision})).status_code == status
+        assert (await http.post(f"{path}/rollback", json={"revision": revision})).status_code == status
+
+
+async def test_a_query_that_is_too_long_is_cut_not_refused(http: httpx.AsyncClient) -> None:
+    query = {"name": "n" * 300, "tags": ["t" * 150] * 20, "text": "x" * 9_000}
+    reply = await http.post("/v1/templates/search", json={"queries": [query]})
+    assert reply.status_code == 200
+    read = reply.json()["retrievals"][0]["query"]
+    assert (read["name"], read["tags"], read["text"]) == ("n" * 200, ["t" * 100] * 16, "x" * 8_000)
 
 
 async def test_formulas_of_strangers_hold_nothing_up_but_their_own_request(store: TemplateStoreClient) -> None:

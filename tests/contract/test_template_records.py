@@ -137,6 +137,9 @@ async def test_the_history_has_every_revision_and_reads_each_as_it_was(records: 
     assert (await records.at("math", "double-it", 5)).template.description == "Description number 4."
     with pytest.raises(RevisionNotFound, match="no revision 13"):
         await records.at("math", "double-it", 13)
+    for beyond in (2**53, 2**53 + 1, 10**25):
+        with pytest.raises(RevisionNotFound):
+            await records.at("math", "double-it", beyond)
     with pytest.raises(TemplateNotFound):
         await records.history("math", "nobody")
     with pytest.raises(TemplateNotFound):

@@ -135,3 +135,16 @@ def test_all_of_the_public_library_arrives_and_none_of_it_passes_as_verified() -
     templates = [arrival.template for arrival in arrivals if arrival.template]
     assert len(templates) == 420
     assert all(validate(template, evaluate_in_process) for template in templates)
+
+
+def test_a_name_that_leaves_no_room_to_be_told_apart_is_refused_with_its_reason() -> None:
+    long = "n" * 120
+    first, second = read({**ENTRY, "template_name": long}, {**ENTRY, "template_name": long})
+    assert first.template is not None
+    assert second.refused == "template_name: another entry has it, and it leaves no room to tell the two apart"
+
+
+def test_half_a_surrogate_pair_refuses_its_entry_alone() -> None:
+    odd, good = read({**ENTRY, "template_name": "half \ud800 pair"}, ENTRY)
+    assert odd.refused is not None
+    assert good.template is not None

@@ -103,6 +103,17 @@ def test_names_that_differ_only_in_case_and_punctuation_are_the_same_name(tmp_pa
         ("id: [", "expected"),
         ("- a\n", "dictionary"),
         ("\x00", "special characters"),
+        ("? [1, 2]\n: 3\n", "a list or mapping is a key"),
+        ("? {a: 1}\n: 3\n", "a list or mapping is a key"),
+        ("a: !!timestamp abc\n", "cannot be read"),
+        ("a: !!bool abc\n", "cannot be read"),
+        ("a: !!set {[1]: }\n", "unhashable"),
+        ("a: 2024-13-45\n", "month must be in 1..12"),
+        ("a: " + "[" * 5000 + "\n", "cannot be read"),
+        ("a: &x b\nc: *x\n", "anchors and aliases are not taken (&x)"),
+        ("a: *x\n", "anchors and aliases are not taken (*x)"),
+        ("a: 1" + ":01" * 5000 + "\n", "quote it if it is text"),
+        ("id: a\n---\nid: b\n", "several documents"),
     ],
 )
 def test_what_is_not_a_template_is_refused_with_its_file(tmp_path: Path, text: str, said: str) -> None:
@@ -110,6 +121,42 @@ def test_what_is_not_a_template_is_refused_with_its_file(tmp_path: Path, text: s
     [(file, _, message)] = problems(tmp_path)
     assert file == "odd.yaml"
     assert said in message
+
+
+def test_half_a_surrogate_pair_is_refused_with_its_file(tmp_path: Path) -> None:
+    put(tmp_path, {**RECTANGLE, "description": "a description of half \ud800"}, "a.yaml")
+    put(tmp_path, {**RECTANGLE, "\ud800": "x"}, "b.yaml")
+    assert [(file, field) for file, field, _ in problems(tmp_path)] == [("a.yaml", "description"), ("b.yaml", "?")]
+
+
+def test_a_bomb_of_aliases_is_refused_before_it_grows() -> None:
+    layers = ["l0: &l0 [a, a, a, a, a, a, a, a, a]"]
+    layers += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 12)]
+    with pytest.raises(library.Unreadable, match="anchors and aliases") as refused:
+        library.documents("\n".join(layers))
+    assert refused.value.place == "line 1"
+
+
+def test_the_keys_of_a_large_mapping_are_not_compared_pairwise() -> None:
+    compared = 0
+
+    class Key(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    class Loader(library._Loader):
+        """With keys that count their comparisons."""
+
+    Loader.add_constructor("!key", lambda loader, node: Key(loader.construct_scalar(node)))
+    data = yaml.load("\n".join(f"!key k{n}: v" for n in range(2_000)), Loader=Loader)
+    assert len(data) == 2_000
+    assert compared < 2_000
 
 
 def test_yaml_cannot_construct_objects(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The library on disk: one YAML file per template, at <folder>/<field>/<id>.yaml."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +9,70 @@ from pydantic import ValidationError
 
 from reasonflux.contracts import ThoughtTemplate
 from template_store.errors import FileProblem, LibraryInvalid
+from template_store.exchange.admission import not_text, shown
 from template_store.retrieval.ranking import fold
+
+_TEXT = "tag:yaml.org,2002:str"
+_LONGEST_NUMBER = 100
+_SHOWN = 40
+
+
+class Unreadable(Exception):
+    """A text that is not the YAML of templates. `place` is its line or field, or empty."""
+
+    def __init__(self, reason: str, place: str = "") -> None:
+        self.reason, self.place = shown(reason), place
+        super().__init__(self.reason)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without duplicate keys: the second would silently win."""
+    """YAML without what templates have no use for and an attacker has: a few aliases of aliases stand for gigabytes,
+    and a number takes the square of its length to read."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None:
+            sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
+            problem = f"anchors and aliases are not taken ({sign}{event.anchor[:_SHOWN]}): write it out"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return super().compose_node(parent, index)
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        if node.tag != _TEXT and len(node.value) > _LONGEST_NUMBER:
+            problem = f"a number, date or other value of {len(node.value)} characters: quote it if it is text"
+            raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+        return node
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    """Without duplicate keys: the second would silently win."""
     pairs = loader.construct_pairs(node, deep=True)
-    for index, (key, _) in enumerate(pairs):
-        if any(key == earlier for earlier, _ in pairs[:index]):
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+    seen: set[Any] = set()
+    for (key, _), (key_node, _) in zip(pairs, node.value, strict=True):
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(None, None, "a list or mapping is a key", key_node.start_mark)
+        if key in seen:
+            problem = f"the key {str(key)[:_SHOWN]!r} stands twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+        seen.add(key)
     return dict(pairs)
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def documents(text: str) -> Iterator[Any]:
-    """The data of each YAML document of a text. Raises yaml.YAMLError, and ValueError for impossible values."""
-    yield from yaml.load_all(text, Loader=_Loader)
+def documents(text: str) -> list[Any]:
+    """The data of each YAML document of a text. Raises Unreadable."""
+    try:
+        return list(yaml.load_all(text, Loader=_Loader))
+    except yaml.MarkedYAMLError as error:
+        place = f"line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise Unreadable(error.problem or "is not YAML", place) from error
+    except yaml.YAMLError as error:
+        raise Unreadable(str(error)) from error
+    except Exception as error:  # PyYAML lets out whatever Python raises at a value that its tag does not fit
+        raise Unreadable(f"holds a value that cannot be read ({type(error).__name__}: {error})") from error
 
 
 def read(folder: Path) -> tuple[ThoughtTemplate, ...]:
@@ -59,14 +102,17 @@ def read(folder: Path) -> tuple[ThoughtTemplate, ...]:
 def read_template(path: Path) -> ThoughtTemplate:
     """One file's template. Raises LibraryInvalid."""
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-        return ThoughtTemplate.model_validate(data)
+        data = documents(path.read_text(encoding="utf-8"))
+        if len(data) > 1:
+            raise Unreadable("holds several documents; a file holds one template")
+        if faults := not_text(data[0] if data else None):
+            raise Unreadable(faults[0].message, faults[0].field)
+        return ThoughtTemplate.model_validate(data[0] if data else None)
     except ValidationError as error:
         raise LibraryInvalid([_explain(path, detail) for detail in error.errors()]) from error
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise LibraryInvalid([FileProblem(path, line, error.problem or "is not YAML")]) from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except Unreadable as error:
+        raise LibraryInvalid([FileProblem(path, error.place, error.reason)]) from error
+    except (OSError, ValueError) as error:
         raise LibraryInvalid([FileProblem(path, "", str(error))]) from error
 
 

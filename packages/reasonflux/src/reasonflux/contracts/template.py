@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from reasonflux.contracts.base import Contract
 from reasonflux.contracts.errors import Fault
@@ -11,6 +12,8 @@ from reasonflux.contracts.errors import Fault
 SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
 FIELD_PATH = r"^[a-z0-9]+(?:-[a-z0-9]+)*(?:/[a-z0-9]+(?:-[a-z0-9]+)*)*$"
 LIBRARY_NAME = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
+MAX_REVISION = 2**53
+"""Every JSON reader can tell numbers up to this one apart."""
 VARIABLE = r"^[a-zA-Z][a-zA-Z0-9_]*$"
 
 
@@ -89,12 +92,35 @@ class ThoughtTemplate(Contract):
 
 
 class Query(Contract):
-    """What a navigator writes when it looks for a template."""
+    """What a navigator writes when it looks for a template.
 
-    name: str = ""
-    tags: tuple[str, ...] = ()
-    text: str = ""
+    Models write these, and one that writes too much should not lose its plan: what is longer than said here is cut,
+    never refused. The beginning tells what is looked for.
+    """
+
+    name: str = Field(default="", max_length=200, description="what is longer is cut")
+    tags: tuple[Annotated[str, Field(max_length=100)], ...] = Field(
+        default=(), max_length=16, description="what is longer, and what is more, is cut"
+    )
+    text: str = Field(default="", max_length=8_000, description="what is longer is cut")
     field: str | None = None
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _cut_name(cls, value: Any) -> Any:
+        return value[:200] if isinstance(value, str) else value
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _cut_text(cls, value: Any) -> Any:
+        return value[:8_000] if isinstance(value, str) else value
+
+    @field_validator("tags", mode="before")
+    @classmethod
+    def _cut_tags(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple(tag[:100] if isinstance(tag, str) else tag for tag in value[:16])
 
     @model_validator(mode="after")
     def _says_something(self) -> "Query":
@@ -181,7 +207,7 @@ class TemplateHistory(Contract):
 class RollbackRequest(Contract):
     """The body of `POST /v1/templates/{id}/rollback`: the template becomes again what it was at this revision."""
 
-    revision: int = Field(ge=1)
+    revision: int = Field(ge=1, le=MAX_REVISION)
 
 
 class TransferFormat(StrEnum):

@@ -13,11 +13,12 @@ from reasonflux.contracts import (
     TransferFormat,
 )
 from reasonflux.errors import InvalidRequest, PreconditionRequired
+from template_store.api.bodies import TemplateRoute, limited
 from template_store.api.reading import Library, Store, etag, opaque
 from template_store.editing import Author
 from template_store.exchange import transfer
 
-router = APIRouter(prefix="/v1/templates", tags=["templates"])
+router = APIRouter(prefix="/v1/templates", tags=["templates"], route_class=TemplateRoute)
 
 
 async def named_author(
@@ -84,19 +85,9 @@ async def import_templates(
     if status is TemplateStatus.RETIRED:
         raise InvalidRequest("status: imported templates are quarantined or active", param="status")
     form = transfer.chosen_format(format, request.headers.get("content-type"))
-    received = await asyncio.to_thread(transfer.read, await _body(request), form)
+    content = await limited(request.stream(), transfer.MAX_BYTES, "send it in several parts")
+    received = await asyncio.to_thread(transfer.read, content, form)
     return await store.importer.bring(library, received, status, author, update=existing == "update")
-
-
-async def _body(request: Request) -> bytes:
-    content = bytearray()
-    async for piece in request.stream():
-        content += piece
-        if len(content) > transfer.MAX_BYTES:
-            raise InvalidRequest(
-                f"body: more than {transfer.MAX_BYTES // 1024**2} MiB", hint="send it in several parts", param="body"
-            )
-    return bytes(content)
 
 
 @router.put("/{template_id}")

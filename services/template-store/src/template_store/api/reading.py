@@ -18,8 +18,9 @@ from reasonflux.contracts import (
     ThoughtTemplate,
     TransferFormat,
 )
-from reasonflux.contracts.template import LIBRARY_NAME
+from reasonflux.contracts.template import LIBRARY_NAME, MAX_REVISION
 from reasonflux.errors import InvalidRequest, ServiceUnavailable
+from template_store.api.bodies import GuardedRoute
 from template_store.api.opened import OpenStore
 from template_store.exchange.transfer import WRITTEN_AS, written
 from template_store.replica import Listing, Replica
@@ -27,7 +28,7 @@ from template_store.replica import Listing, Replica
 LIBRARY_NAME_PATTERN = re.compile(LIBRARY_NAME)
 
 libraries_router = APIRouter(prefix="/v1/libraries", tags=["libraries"])
-router = APIRouter(prefix="/v1/templates", tags=["templates"])
+router = APIRouter(prefix="/v1/templates", tags=["templates"], route_class=GuardedRoute)
 
 
 def opened_store(request: Request) -> OpenStore:
@@ -113,7 +114,9 @@ async def get(
     library: Library,
     store: Store,
     response: Response,
-    revision: Annotated[int | None, Query(ge=1, description="as it was then; default: as it is now")] = None,
+    revision: Annotated[
+        int | None, Query(ge=1, le=MAX_REVISION, description="as it was then; default: as it is now")
+    ] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> ThoughtTemplate | Response:
     """One template. Its revision is the ETag, which a change must name in If-Match."""

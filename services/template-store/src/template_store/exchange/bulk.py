@@ -35,8 +35,8 @@ class Importer:
     async def bring(
         self, library: Replica, received: Sequence[Received], status: TemplateStatus, author: Author, *, update: bool
     ) -> ImportReport:
-        """All of them get `status`; active ones must pass their checks. A template that is there already and says
-        the same is left as it is; with `update`, one that says something else is replaced, otherwise refused."""
+        """All of them get `status`; active ones must pass their checks. A template that is there already, says
+        the same and has that status is left as it is; with `update`, any other is replaced, otherwise refused."""
         judged = await asyncio.gather(*(self._judge(library, each, status, author, update) for each in received))
         drafts = [draft for draft in judged if isinstance(draft, Draft)]
         outcomes = iter(await self._records.write(library.name, drafts))
@@ -66,7 +66,7 @@ class Importer:
             return _entry(each, ImportOutcome.REFUSED, faults=each.faults, hint=_UNREADABLE_HINT)
         template = each.template.model_copy(update={"status": status})
         current = library.held(template.id)
-        if current is not None and same(template, current.model_copy(update={"status": status})):
+        if current is not None and same(template, current):
             return _entry(each, ImportOutcome.UNCHANGED)
         try:
             refuse_reserved(template.id)

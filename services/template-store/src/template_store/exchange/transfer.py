@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -11,8 +12,11 @@ from pydantic import ValidationError
 from reasonflux.contracts import Fault, ThoughtTemplate, TransferFormat
 from reasonflux.errors import InvalidRequest
 from template_store import library
+from template_store.exchange.admission import admissible, shown
 
 MAX_BYTES = 64 * 1024 * 1024
+MAX_ENTRIES = 50_000
+_ID_SHOWN = 80
 MEDIA_TYPES = {
     "application/jsonl": TransferFormat.JSONL,
     "application/x-ndjson": TransferFormat.JSONL,
@@ -59,9 +63,11 @@ def read(content: bytes, form: TransferFormat) -> list[Received]:
         TransferFormat.JSON: _json_list,
         TransferFormat.YAML: _yaml_documents,
     }[form]
-    received = list(cut(text))
+    received = list(islice(cut(text), MAX_ENTRIES + 1))
     if not received:
         raise _unreadable("there is no template in it", "send at least one")
+    if len(received) > MAX_ENTRIES:
+        raise _unreadable(f"there are more than {MAX_ENTRIES:,} templates in it", "send it in several parts")
     return received
 
 
@@ -86,19 +92,19 @@ def _json_list(text: str) -> Iterator[Received]:
 
 def _yaml_documents(text: str) -> Iterator[Received]:
     try:
-        documents = list(library.documents(text))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        reason = getattr(error, "problem", None) or str(error)
-        raise _unreadable(f"{where}it is not YAML: {reason}", "put a line with --- between templates") from error
+        documents = library.documents(text)
+    except library.Unreadable as error:
+        where = f"{error.place}: " if error.place else ""
+        raise _unreadable(f"{where}it is not YAML: {error.reason}", "put a line with --- between templates") from error
     for number, document in enumerate((d for d in documents if d is not None), 1):
         yield _arrival(f"document {number}", document)
 
 
 def _arrival(place: str, data: Any) -> Received:
     named = data.get("id") if isinstance(data, dict) else None
-    template_id = named if isinstance(named, str) else None
+    template_id = shown(named[:_ID_SHOWN]) if isinstance(named, str) else None
+    if faults := admissible(data):
+        return Received(place, template_id, faults=faults)
     try:
         return Received(place, template_id, ThoughtTemplate.model_validate(data))
     except ValidationError as error:

@@ -20,6 +20,7 @@ from reasonflux.contracts import (
     WorkedExample,
 )
 from reasonflux.errors import InvalidRequest
+from template_store.exchange.admission import shown
 from template_store.retrieval.ranking import fold
 
 SOURCE = "reasonflux-v1"
@@ -63,13 +64,13 @@ def read_v1(data: Any) -> list[Arrival]:
     arrivals = []
     for chapter, section, entry in _entries(data):
         label = entry.get("template_name") if isinstance(entry, Mapping) else None
-        place = " > ".join([chapter, section, str(label)])
+        place = shown(" > ".join([chapter, section, str(label)]))
         try:
             template = _template(chapter, section, entry, names, ids)
         except ValidationError as error:
             fields = "; ".join(f"{'.'.join(map(str, d['loc']))}: {d['msg']}" for d in error.errors())
             arrivals.append(Arrival(place=place, refused=fields))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             arrivals.append(Arrival(place=place, refused=reason))
         else:
@@ -154,7 +155,10 @@ def _unique_name(name: str, section: str, taken: set[str]) -> str:
     if len(name) > MAX_NAME:
         raise ValueError(f"template_name: is longer than {MAX_NAME} characters")
     candidates = (name, f"{name} ({section})", *(f"{name} ({number})" for number in range(2, 100)))
-    return next(c for c in candidates if len(c) <= MAX_NAME and fold(c) not in taken)
+    free = next((c for c in candidates if len(c) <= MAX_NAME and fold(c) not in taken), None)
+    if free is None:
+        raise ValueError("template_name: another entry has it, and it leaves no room to tell the two apart")
+    return free
 
 
 def slug(text: str) -> str:
@@ -165,4 +169,7 @@ def slug(text: str) -> str:
 def _unique_slug(name: str, taken: set[str]) -> str:
     base = slug(name)
     candidates = (base, *(f"{base[: MAX_SLUG - 4]}-{number}" for number in range(2, 1000)))
-    return next(candidate for candidate in candidates if candidate not in taken)
+    free = next((candidate for candidate in candidates if candidate not in taken), None)
+    if free is None:
+        raise ValueError("template_name: too many entries have the same name")
+    return free

@@ -19,6 +19,7 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from reasonflux.contracts import TemplateChange, ThoughtTemplate
+from reasonflux.contracts.template import MAX_REVISION
 from template_store.errors import (
     ChangesLost,
     NameTaken,
@@ -155,6 +156,8 @@ class RedisRecords:
         return tuple(_change(library, fields) for _, fields in found)
 
     async def at(self, library: str, template_id: str, revision: int) -> TemplateChange:
+        if revision > MAX_REVISION:  # Redis takes no such number as the id of a stream's entry
+            raise RevisionNotFound(template_id, revision)
         key, entry = f"{self._root(library)}history:{template_id}", f"{revision}-0"
         with _redis_errors():
             found = await self._redis.xrange(key, min=entry, max=entry)
