@@ -34,11 +34,12 @@ status: install  ## show what runs and where
 test: install  ## run every test; TEST_ARGS="tests/unit -k name" runs some
 	@$(BIN)/pytest $(TEST_ARGS)
 
-check: install  ## ruff, mypy --strict, import-linter
+check: install  ## ruff, mypy --strict, import-linter, and every template worked through
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(REASONFLUX) templates validate
 
 format: install  ## let ruff put the sources in order
 	@$(BIN)/ruff check --fix .
