@@ -63,3 +63,10 @@ def test_a_line_without_a_problem_is_named(tmp_path: Path) -> None:
         read_benchmark(path)
     path.write_text('{"question": "1+1?"}\n')
     assert read_benchmark(path)[0].id == "1"
+
+
+def test_an_empty_file_is_no_all_clear(tmp_path: Path) -> None:
+    path = tmp_path / "empty.jsonl"
+    path.write_text("\n")
+    with pytest.raises(InvalidRequest, match="holds no problem"):
+        read_benchmark(path)

@@ -125,7 +125,7 @@ class RemoteService:
     def _gone(self, error: BaseException) -> ServiceUnavailable:
         return ServiceUnavailable(
             f"cannot reach {self.name} at {self.base_url}: {what_happened(error)}",
-            hint=f"start it, or set REASONFLUX_{self.name.upper().replace(' ', '_')}_URL to where it runs",
+            hint=f"start it (`make up`), or set REASONFLUX_{self.name.upper().replace(' ', '_')}_URL to where it runs",
         )
 
 

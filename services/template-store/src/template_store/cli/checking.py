@@ -17,7 +17,7 @@ from template_store.settings import Settings
 if TYPE_CHECKING:
     from template_store.quality.contamination import BenchmarkProblem
 
-FolderArgument = Annotated[Path | None, typer.Argument(help="a library folder; default: the configured one")]
+FolderArgument = Annotated[Path | None, typer.Argument(help="a folder or a file; default: the configured folder")]
 AgainstOption = Annotated[
     list[Path],
     typer.Option("--against", help="benchmark files (JSON lines with `problem`); may be given several times"),
@@ -54,6 +54,8 @@ def _templates(folder: Path | None) -> tuple[tuple[ThoughtTemplate, ...], Path]:
     from template_store import library
 
     where = folder or Settings().library_dir
+    if where.is_file():
+        return (library.read_template(where),), where
     try:
         return library.read(where), where
     except LibraryInvalid as error:

@@ -51,7 +51,10 @@ def read_benchmark(path: Path) -> list[BenchmarkProblem]:
         raise InvalidRequest(
             f"{path} cannot be read: {error}", hint="give JSON-lines files with a `problem` each"
         ) from error
-    return [_problem(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    problems = [_problem(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not problems:
+        raise InvalidRequest(f"{path} holds no problem", hint="nothing compared is not the same as no overlap")
+    return problems
 
 
 def _problem(path: Path, number: int, line: str) -> BenchmarkProblem:

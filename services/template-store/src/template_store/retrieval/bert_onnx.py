@@ -1,12 +1,14 @@
 """A BERT sentence encoder as an ONNX file, written straight from its safetensors weights and quantised to int8.
 
 The graph is built here, operator by operator, instead of being traced from torch: a BERT encoder is forty lines, and so
-neither the first start nor any later one has to import torch. The operators of the `com.microsoft` domain are ONNX
+neither the first start nor any later one has to import logging
+import torch. The operators of the `com.microsoft` domain are ONNX
 Runtime's fused ones, which its optimiser would otherwise have to recognise.
 """
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -209,15 +211,19 @@ def quantise(plain: Path, small: Path, shape: Shape) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     exact = [f"encoder.layer.{number}.output.dense.product" for number in range(shape.layers // 2)]
-    quantize_dynamic(
-        plain,
-        small,
-        op_types_to_quantize=["MatMul", "Attention"],
-        nodes_to_exclude=exact,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-    )
+    logging.disable(logging.WARNING)  # it recommends a pre-processing that our graph does not need
+    try:
+        quantize_dynamic(
+            plain,
+            small,
+            op_types_to_quantize=["MatMul", "Attention"],
+            nodes_to_exclude=exact,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _digest_file(path: Path) -> Path:
