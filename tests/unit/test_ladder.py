@@ -1,5 +1,6 @@
-"""The ladder: families are right by two ways and told in full, problems are composed and split as they say."""
+"""The ladder: families are right by two ways and told in full, problems are composed, split and varied as they say."""
 
+import hashlib
 import random
 import re
 from fractions import Fraction
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calculator import evaluate_in_process
-from evaluation.ladder import ALL, LadderProblem, Split, generate
+from evaluation.ladder import ALL, LadderProblem, Split, generate, similar
 from evaluation.ladder.compose import compose, slots_of
 from evaluation.ladder.family import Family, Parameters, Wording, show
 from evaluation.ladder.problem import split_of
@@ -237,3 +238,97 @@ def test_some_problems_branch_and_meet_again() -> None:
         if sum(use.startswith("r") for use in stage.uses) == 2
     ]
     assert meeting
+
+
+def test_the_stream_of_a_seed_stays_what_it_was() -> None:
+    """Measured figures name a seed and mean its problems. Problems of other families may change, these may not."""
+    families = ["sum-of-two", "difference-of-two", "gcd", "lcm", "new-average", "logarithm-of-power"]
+    problems = islice(generate(Split.HELDOUT, (1, 2, 3), seed=5, families=families), 150)
+    text = "\n".join(f"{p.text} {p.answer} {p.stages!r}" for p in problems)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "c6dadcd677cf7a59"
+
+
+a_problem = st.builds(
+    lambda split, depth, place: sample(split, 40, depth)[place],
+    st.sampled_from(Split),
+    st.sampled_from(DEPTHS),
+    st.integers(0, 39),
+)
+
+
+@given(problem=a_problem, seed=st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_similar_problems_have_the_same_trajectory_and_other_numbers(problem: LadderProblem, seed: int) -> None:
+    others = similar(problem, 4, seed)
+    assert len({other.text for other in (problem, *others)}) == 1 + len(others)
+    for other in others:
+        assert other.split is problem.split
+        assert other.sketch == problem.sketch
+        assert len(Problem(text=other.text).statements) == len(Problem(text=problem.text).statements)
+        for ours, theirs in zip(problem.stages, other.stages, strict=True):
+            assert (ours.template_id, ours.goal, ours.uses) == (theirs.template_id, theirs.goal, theirs.uses)
+            assert fed(ours.bindings) == fed(theirs.bindings)
+        assert [stage.bindings for stage in other.stages] != [stage.bindings for stage in problem.stages]
+
+
+def fed(bindings: dict[str, str]) -> set[tuple[str, str]]:
+    return {(variable, bound) for variable, bound in bindings.items() if bound.startswith("r")}
+
+
+@given(problem=a_problem)
+@settings(max_examples=40, deadline=None)
+def test_the_answers_of_similar_problems_are_right_by_the_second_way(problem: LadderProblem) -> None:
+    for other in similar(problem, 3, seed=1):
+        results: dict[str, int] = {}
+        for stage in other.stages:
+            family = ALL[stage.family]
+            parameters = {name: int(results.get(bound, bound)) for name, bound in stage.bindings.items()}
+            assert family.valid(parameters)
+            assert family.check(parameters, Fraction(stage.result)), stage
+            if stage.id < other.depth:
+                results[f"r{stage.id}"] = int(stage.result)
+        assert other.answer == other.stages[-1].result
+
+
+@given(problem=a_problem, seed=st.integers(0, 10**6), fewer=st.integers(0, 3))
+@settings(max_examples=30, deadline=None)
+def test_asking_for_more_similar_problems_only_adds_some(problem: LadderProblem, seed: int, fewer: int) -> None:
+    """Also after the problem was written to a file and read again."""
+    read_again = LadderProblem.model_validate_json(problem.model_dump_json())
+    assert similar(read_again, fewer, seed) == similar(problem, 4, seed)[:fewer]
+
+
+def test_distractors_of_similar_problems_say_other_numbers() -> None:
+    problems = islice(generate(Split.TRAIN, (2,), seed=2, distractors=1.0), 10)
+    told = [
+        {other.text.split(". ")[0] for other in (problem, *similar(problem, 6, seed=0))}
+        for problem in problems
+        if problem.sketch.stages[0].distractor
+    ]
+    assert all(len(first_sentences) > 1 for first_sentences in told)
+
+
+@each_family
+def test_every_family_has_similar_problems(family: Family) -> None:
+    for split in Split:
+        for problem in islice(generate(split, [1], seed=4, families=[family.name]), 3):
+            assert len(similar(problem, 4, seed=0)) == 4
+
+
+def test_a_family_with_few_numbers_gives_as_many_similar_problems_as_it_has() -> None:
+    family = Family(
+        name="double",
+        template_id="double",
+        goal="the double",
+        wordings=(Wording("the double of {n}"),),
+        draw=lambda rng: {"n": rng.randint(1, 5)},
+        value=lambda p: 2 * p["n"],
+        check=lambda p, value: value == 2 * p["n"],
+    )
+    problem = compose(random.Random(0), 1, [family], distractors=1.0)
+    assert problem
+    found = similar(problem, 50, 0, {"double": family})
+    numbers = [p.stages[0].bindings["n"] for p in (problem, *found)]
+    assert len(set(numbers)) == len(numbers), "another distractor alone makes no other problem"
+    assert 1 <= len(numbers) <= 5
+    assert all(other.split is problem.split for other in found)

@@ -3,6 +3,8 @@
 import hashlib
 from enum import StrEnum
 
+from pydantic import Field
+
 from reasonflux.contracts import Contract
 
 HELDOUT_SHARE = 5  # one text in five
@@ -28,12 +30,40 @@ class Stage(Contract):
     """Exact: an integer or a fraction p/q."""
 
 
+class StageSketch(Contract):
+    """How one stage is told, without its numbers."""
+
+    family: str
+    wording: int
+    """Which of the family's wordings."""
+    fed: dict[str, int]
+    """Template variable → the earlier stage whose result supplies it."""
+    words: dict[str, str]
+    """The chosen word of each of the family's choices."""
+    closing: str | None
+    """The sentence that names the quantity or asks for it; None where the wording asks in its own words."""
+    distractor: str | None = None
+    """A sentence before the stage that has nothing to do with it."""
+
+
+class Sketch(Contract):
+    """A problem without its numbers: all problems of one sketch have the same statements and gold trajectory."""
+
+    symbols: tuple[str, ...]
+    """The name of each stage's result in the text."""
+    stages: tuple[StageSketch, ...]
+
+
 class LadderProblem(Contract):
-    """`text` and `answer` are all that a solver may see; `stages` are the gold trajectory."""
+    """`text` and `answer` are all that a solver may see; `stages` are the gold trajectory.
+
+    `sketch` is what similar problems are made from (`compose.similar`).
+    """
 
     text: str
     answer: str
     stages: tuple[Stage, ...]
+    sketch: Sketch = Field(repr=False)
 
     @property
     def id(self) -> str:
