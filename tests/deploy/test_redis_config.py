@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 from templates import template
 
+from navigator.access.keys import mint
+from navigator.access.limits import Ask, Limits, Room
+from navigator.access.redis_access import RedisAdmission, RedisKeys, open_redis
 from navigator.journal import RedisJournal
 from reasonflux.contracts import ChangeKind, Problem, SessionStarted
 from template_store.ports import Draft
@@ -75,7 +79,7 @@ def test_the_journals_commands_are_allowed(port: int) -> None:
     assert client.info("memory")["maxmemory_policy"] == "noeviction"
 
 
-async def test_the_journal_and_the_records_work_as_this_user(port: int) -> None:
+async def test_the_journal_the_records_and_the_keys_work_as_this_user(port: int) -> None:
     url = f"redis://reasonflux:{PASSWORD}@127.0.0.1:{port}/0"
     journal, records = RedisJournal(url), RedisRecords(url)
     await journal.create("s", SessionStarted(problem=Problem(text="What is 1 + 1?")))
@@ -92,6 +96,14 @@ async def test_the_journal_and_the_records_work_as_this_user(port: int) -> None:
     assert await records.history("math", "double-it") == (made,)
     assert set(await records.seeds("math")) == {"double-it"}
     assert await records.libraries() == ("math",)
+    access = open_redis(url)
+    _, key = mint("acme", datetime.now(UTC))
+    await RedisKeys(access).keep(key)
+    assert await RedisKeys(access).all() == (key,)
+    asked = Ask(id="s", tenant="acme", tokens=5, seconds=60)
+    assert (await RedisAdmission(access).admit(asked, Limits(requests=9, tokens=9), Room())).refusal is None
+    assert await RedisAdmission(access).close("s", 3) is not None
+    await access.aclose()
     await journal.close()
     await records.close()
 

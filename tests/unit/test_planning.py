@@ -24,7 +24,7 @@ from navigator.planning import Profile, conversation, plan_messages, review_mess
 from navigator.policy import Finish, Plan, ReviewStep, decide
 from navigator.replies import parse_plan, parse_review, review_schema, write_plan, write_review
 from navigator.session import advance, fold
-from reasonflux.contracts import Entry, Options, Review, Session, Trajectory, Verdict
+from reasonflux.contracts import Entry, Options, PlanMade, Review, Session, Trajectory, Verdict
 from reasonflux.engine import Message
 
 CHAIN = (step(1, "s1"), step(2, "s2", "r1"))
@@ -202,4 +202,11 @@ def test_past_the_horizon_the_prompt_asks_to_plan_on() -> None:
         instantiated(1),
         reviewed(1, Verdict.CONTINUE),
     )
-    assert plan_messages("s", entries, Profile.COMPACT)[-1].content == "plan on"
+    assert "Plan the next 1 steps" in plan_messages("s", entries, Profile.INSTRUCT)[-1].content
+
+
+def test_trained_weights_plan_on_from_a_view_of_what_is_left() -> None:
+    plan = PlanMade(trajectory=Trajectory(abstraction="a", steps=(CHAIN[0],), done=("s1",), complete=False))
+    entries = journal(started(Options(horizon=1)), plan, retrieved(1), instantiated(1), reviewed(1, Verdict.CONTINUE))
+    (asked,) = plan_messages("s", entries, Profile.COMPACT)
+    assert asked.content == f"navigator\nr1: {CHAIN[0].goal}\ns2: What is 4K?\nplan 1 at a time from 2"

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 
 import httpx
+from pydantic import Field
 
 from reasonflux.contracts import (
     Budget,
@@ -39,6 +40,7 @@ from reasonflux.store_client import TemplateStoreClient as TemplateStoreClient
 
 class ClientSettings(ReasonFluxSettings):
     navigator_url: str = "http://127.0.0.1:8000"
+    api_key: str | None = Field(default=None, repr=False, description="for a navigator that asks for one")
 
 
 class ExecutorClient(RemoteService):
@@ -91,9 +93,11 @@ class NavigatorClient(RemoteService):
     @classmethod
     @asynccontextmanager
     async def open(cls, base_url: str | None = None, *, key: str | None = None) -> "AsyncIterator[NavigatorClient]":
-        """A client with its own connections, at `base_url` or REASONFLUX_NAVIGATOR_URL."""
+        """A client with its own connections, at `base_url` or REASONFLUX_NAVIGATOR_URL, with `key` or
+        REASONFLUX_API_KEY."""
+        settings = ClientSettings()
         async with http_client() as http:
-            yield cls(http, base_url or ClientSettings().navigator_url, key=key)
+            yield cls(http, base_url or settings.navigator_url, key=key or settings.api_key)
 
     async def create(self, request: CreateSession, idempotency_key: str | None = None) -> Session:
         """Start a session. With the same key and request, the session that was created first is returned."""

@@ -11,7 +11,11 @@
     ├── Conflict                  conflict            what is there already stands against it
     ├── PreconditionFailed        precondition_failed it was made from an older revision than the current one
     ├── PreconditionRequired      precondition_required  it must say which revision it was made from
-    └── TemplateUnsound           template_unsound    the machine checks found faults in a template
+    ├── TemplateUnsound           template_unsound    the machine checks found faults in a template
+    ├── Unauthorized              unauthorized        no API key, or one that is not good (any more)
+    ├── Forbidden                 forbidden           the API key is good, but not for this
+    ├── RateLimited               rate_limit_exceeded the caller's own limit is reached; `retry_after` says when to come
+    └── Overloaded                overloaded          the deployment has no room for more work now
 
 `reasonflux.service` turns the failure's kind into an HTTP status, once; `reasonflux.client` turns it back.
 """
@@ -26,7 +30,8 @@ class ReasonFluxError(Exception):
     """The base of every expected error.
 
     `message` is one sentence that says what happened; `hint` says what to do about it. `param` names the field at
-    fault, `faults` everything to mend. `kind` and `retryable` are the class's own unless given.
+    fault, `faults` everything to mend. `kind` and `retryable` are the class's own unless given; `retry_after` says in
+    how many seconds another try makes sense.
     """
 
     kind: ClassVar[FailureKind] = FailureKind.INTERNAL
@@ -41,8 +46,10 @@ class ReasonFluxError(Exception):
         retryable: bool | None = None,
         param: str | None = None,
         faults: Sequence[Fault] = (),
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         self.param = param
         self.faults = tuple(faults)
         self.tokens = Tokens()
@@ -126,6 +133,32 @@ class TemplateUnsound(ReasonFluxError):
     kind = FailureKind.TEMPLATE_UNSOUND
 
 
+class Unauthorized(ReasonFluxError):
+    """Whoever asks has not shown a good API key."""
+
+    kind = FailureKind.UNAUTHORIZED
+
+
+class Forbidden(ReasonFluxError):
+    """The API key is good, but it may not do this."""
+
+    kind = FailureKind.FORBIDDEN
+
+
+class RateLimited(ReasonFluxError):
+    """The caller's own limit is reached."""
+
+    kind = FailureKind.RATE_LIMITED
+    retryable = True
+
+
+class Overloaded(ReasonFluxError):
+    """The deployment has no room for more work now, whoever asks."""
+
+    kind = FailureKind.OVERLOADED
+    retryable = True
+
+
 _BY_KIND: dict[FailureKind, type[ReasonFluxError]] = {
     cls.kind: cls
     for cls in (
@@ -138,13 +171,29 @@ _BY_KIND: dict[FailureKind, type[ReasonFluxError]] = {
         PreconditionFailed,
         PreconditionRequired,
         TemplateUnsound,
+        Unauthorized,
+        Forbidden,
+        RateLimited,
+        Overloaded,
     )
 }
 
 
-def from_failure(failure: Failure, *, param: str | None = None, faults: Sequence[Fault] = ()) -> ReasonFluxError:
+def from_failure(
+    failure: Failure,
+    *,
+    param: str | None = None,
+    faults: Sequence[Fault] = (),
+    retry_after: float | None = None,
+) -> ReasonFluxError:
     """The error that carries this failure: the class of its kind where there is one, else the base."""
     cls = _BY_KIND.get(failure.kind, ReasonFluxError)
     return cls(
-        failure.message, hint=failure.hint, kind=failure.kind, retryable=failure.retryable, param=param, faults=faults
+        failure.message,
+        hint=failure.hint,
+        kind=failure.kind,
+        retryable=failure.retryable,
+        param=param,
+        faults=faults,
+        retry_after=retry_after,
     )

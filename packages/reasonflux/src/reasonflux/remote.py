@@ -104,7 +104,8 @@ class RemoteService:
             error = ErrorBody.model_validate_json(content).error
             kind = FailureKind(error.type)
             failure = Failure(kind=kind, message=error.message, hint=error.hint, retryable=retryable == "true")
-            return from_failure(failure, param=error.param, faults=error.faults)
+            wait = _seconds(response.headers.get("retry-after"))
+            return from_failure(failure, param=error.param, faults=error.faults, retry_after=wait)
         except ValueError:  # not one of ours: a proxy in between, or another server at this address
             kind = FailureKind.NOT_FOUND if status == 404 else FailureKind.SERVICE_UNAVAILABLE
             message = f"{self.name} at {self.base_url} answered {status} to {response.request.url.path}"
@@ -132,3 +133,8 @@ class RemoteService:
 def segment(name: str) -> str:
     """A name as one path segment: an id with a slash in it never reaches another path."""
     return quote(name, safe="")
+
+
+def _seconds(text: str | None) -> float | None:
+    """What a Retry-After header says, where it is a number."""
+    return float(text) if text is not None and text.isascii() and text.isdigit() else None

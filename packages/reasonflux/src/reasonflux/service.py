@@ -4,6 +4,7 @@ Failures become HTTP answers here and nowhere else: `STATUS` maps the failure's 
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -14,6 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from reasonflux.contracts import ErrorBody, Failure, FailureKind, Fault
 from reasonflux.errors import InvalidRequest, NotFound, ReasonFluxError, ServiceUnavailable
@@ -26,6 +28,7 @@ HEARTBEAT_SECONDS = 15
 STATUS: Mapping[FailureKind, int] = {
     FailureKind.INVALID_REQUEST: 400,
     FailureKind.UNAUTHORIZED: 401,
+    FailureKind.FORBIDDEN: 403,
     FailureKind.NOT_FOUND: 404,
     FailureKind.CONFLICT: 409,
     FailureKind.EXPIRED: 410,
@@ -36,6 +39,7 @@ STATUS: Mapping[FailureKind, int] = {
     FailureKind.BUDGET_EXHAUSTED: 422,
     FailureKind.PRECONDITION_REQUIRED: 428,
     FailureKind.OVERLOADED: 429,
+    FailureKind.RATE_LIMITED: 429,
     FailureKind.INTERNAL: 500,
     FailureKind.ENGINE_REFUSED: 502,
     FailureKind.UNPARSABLE_REPLY: 502,
@@ -52,11 +56,13 @@ def create_app(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     routers: Sequence[APIRouter] = (),
     ready: Callable[[], Awaitable[None]] | None = None,
+    guards: Sequence[Middleware] = (),
 ) -> FastAPI:
     """A service: `routers` plus /healthz (the process lives), /readyz (it can do its work) and /metrics.
 
     `ready` returns when everything that the service stands on answers, and raises (best a ReasonFluxError) naming what
-    is missing. The app's own metrics belong in `app.state.registry`, a registry of this app alone.
+    is missing. `guards` see a request before its body is read, the first one first; what they answer is logged and
+    counted like anything else. The app's own metrics belong in `app.state.registry`, a registry of this app alone.
     """
     configure_logging()
     app = FastAPI(
@@ -67,6 +73,8 @@ def create_app(
     )
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
+    for guard in reversed(guards):
+        app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
     app.add_middleware(RequestObserver, service=title, registry=app.state.registry, on_crash=_crashed)
     app.add_exception_handler(ReasonFluxError, _failed)
     app.add_exception_handler(RequestValidationError, _misfit)
@@ -78,7 +86,12 @@ def create_app(
 
 
 def failure_response(
-    failure: Failure, *, status: int | None = None, param: str | None = None, faults: Sequence[Fault] = ()
+    failure: Failure,
+    *,
+    status: int | None = None,
+    param: str | None = None,
+    faults: Sequence[Fault] = (),
+    retry_after: float | None = None,
 ) -> JSONResponse:
     """The HTTP answer to a failure. `param` names the field at fault, `faults` everything to mend."""
     error = ErrorBody.Error(
@@ -94,12 +107,17 @@ def failure_response(
     if failure.kind is FailureKind.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     if failure.retryable:
-        headers["retry-after"] = "1"
+        headers["retry-after"] = str(math.ceil(retry_after or 1.0))
     return JSONResponse(
         ErrorBody(error=error).model_dump(mode="json", exclude=None if faults else {"error": {"faults"}}),
         status_code=STATUS[failure.kind] if status is None else status,
         headers=headers,
     )
+
+
+def error_response(error: ReasonFluxError) -> JSONResponse:
+    """The HTTP answer to an error."""
+    return failure_response(error.failure, param=error.param, faults=error.faults, retry_after=error.retry_after)
 
 
 def sse(events: AsyncIterator[tuple[str | None, str, str]], *, headers: Mapping[str, str] | None = None) -> Response:
@@ -156,7 +174,7 @@ async def _failed(_: Request, error: Exception) -> Response:
     status = STATUS[error.failure.kind]
     log = logger.error if status >= 500 else logger.info
     log("request failed", kind=error.failure.kind.value, message=error.failure.message, exc_info=status == 500)
-    return failure_response(error.failure, param=error.param, faults=error.faults)
+    return error_response(error)
 
 
 async def _misfit(_: Request, error: Exception) -> Response:

@@ -10,13 +10,26 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 from uuid import uuid4
 
 import httpx
 from fastapi import FastAPI
+from redis.asyncio import Redis
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
+from navigator.access.door import Door, Doorkeeper
+from navigator.access.gate import Gate
+from navigator.access.limits import RATE_LIMIT_HEADERS
+from navigator.access.memory import MemoryAdmission, MemoryKeys
+from navigator.access.metrics import AccessMetrics
+from navigator.access.ports import Admission, Keys
+from navigator.access.redis_access import RedisAdmission, RedisKeys, open_redis
+from navigator.access.visit import TenantsSessions, Visit
 from navigator.api import ROUTERS
 from navigator.api.opening import OpenNavigator
+from navigator.api.watching import Audience
 from navigator.journal import RedisJournal
 from navigator.llm import NavigatorLLM
 from navigator.metrics import Metrics
@@ -54,6 +67,8 @@ class World:
     executor: Executor
     http: httpx.AsyncClient
     """For calls that go out of the house: webhooks."""
+    keys: Keys
+    admission: Admission
     checks: Sequence[Check] = ()
 
 
@@ -70,6 +85,8 @@ def build(
     templates: TemplateStore,
     executor: Executor,
     http: httpx.AsyncClient | None = None,
+    keys: Keys | None = None,
+    admission: Admission | None = None,
     checks: Sequence[Check] = (),
     settings: Settings | None = None,
 ) -> FastAPI:
@@ -78,7 +95,9 @@ def build(
     @asynccontextmanager
     async def given() -> AsyncIterator[World]:
         async with http_client() if http is None else nullcontext(http) as line:
-            yield World(journal, llm, templates, executor, line, checks)
+            yield World(
+                journal, llm, templates, executor, line, keys or MemoryKeys(), admission or MemoryAdmission(), checks
+            )
 
     return _app(settings or Settings(), given)
 
@@ -89,6 +108,7 @@ async def connected(settings: Settings) -> AsyncIterator[World]:
     profile = Profile(settings.profile)
     async with (
         _journal(settings) as journal,
+        _access_redis(settings) as redis,
         engine_http(settings.engine) as engine_line,
         http_client() as service_line,
     ):
@@ -101,6 +121,8 @@ async def connected(settings: Settings) -> AsyncIterator[World]:
             templates,
             executor,
             service_line,
+            RedisKeys(redis),
+            RedisAdmission(redis),
             checks=(engine.ready, lambda: _reach(executor), lambda: _reach(templates)),
         )
 
@@ -114,28 +136,34 @@ async def _journal(settings: Settings) -> AsyncIterator[RedisJournal]:
         await journal.close()
 
 
+@asynccontextmanager
+async def _access_redis(settings: Settings) -> AsyncIterator[Redis]:
+    redis = open_redis(settings.redis_url)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
 def _app(settings: Settings, opening: Callable[[], AbstractAsyncContextManager[World]]) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level)
-        metrics = Metrics(app.state.registry)
-        async with (
-            opening() as world,
-            _working(settings, world, metrics) as check_worker,
-            _kept_up(settings, world, metrics),
-        ):
-            app.state.navigator = OpenNavigator(
-                journal=world.journal,
-                engine=world.llm.engine,
-                libraries=settings.libraries,
-                metrics=metrics,
-                webhook_origins=settings.webhook_origins,
-            )
-            # Without workers this process only reads and writes the journal: it can do that while an engine is away.
-            needed = (*world.checks, check_worker) if settings.navigator_workers else ()
-            app.state.checks = (world.journal.ping, *needed)
-            yield
-            app.state.navigator, app.state.checks = None, None
+        counted = AccessMetrics(app.state.registry)
+        async with opening() as world, _gated(settings, world, counted) as gate:
+            metrics = Metrics(app.state.registry, gate.ended)
+            async with (
+                _working(settings, world, metrics) as check_worker,
+                _kept_up(settings, world, metrics),
+            ):
+                required = settings.access == "keys"
+                app.state.doorkeeper = Doorkeeper(world.keys, gate, counted, required=required)
+                app.state.navigator_for = _front(settings, world, metrics)
+                # Without workers this process only reads and writes the journal: it can while an engine is away.
+                needed = (*world.checks, check_worker) if settings.navigator_workers else ()
+                app.state.checks = (world.journal.ping, *needed)
+                yield
+                app.state.doorkeeper, app.state.navigator_for, app.state.checks = None, None, None
 
     async def ready() -> None:
         checks = getattr(app.state, "checks", None)
@@ -149,8 +177,57 @@ def _app(settings: Settings, opening: Callable[[], AbstractAsyncContextManager[W
         lifespan=lifespan,
         routers=ROUTERS,
         ready=ready,
+        guards=(Middleware(Door, max_body_bytes=settings.max_body_bytes),),
     )
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, **_cors(settings))
     return app
+
+
+def _front(settings: Settings, world: World, metrics: Metrics) -> Callable[[Visit], OpenNavigator]:
+    """The navigator as one visit may use it: it sees the sessions of its own tenant."""
+    audience = Audience()
+
+    def opened(visit: Visit) -> OpenNavigator:
+        return OpenNavigator(
+            journal=TenantsSessions(world.journal, visit),
+            visit=visit,
+            engine=world.llm.engine,
+            libraries=settings.libraries,
+            metrics=metrics,
+            webhook_origins=settings.webhook_origins,
+            horizon=world.llm.horizon_for,
+            audience=audience,
+        )
+
+    return opened
+
+
+@asynccontextmanager
+async def _gated(settings: Settings, world: World, metrics: AccessMetrics) -> AsyncIterator[Gate]:
+    """The gate; at the end it waits until everything that has ended is counted."""
+    gate = Gate(
+        world.admission,
+        world.keys,
+        metrics,
+        defaults=settings.limits,
+        room=settings.room,
+        metered=settings.access == "keys",
+    )
+    try:
+        yield gate
+    finally:
+        await gate.settle()
+
+
+def _cors(settings: Settings) -> dict[str, Any]:
+    """Keys travel in a header that the page sets itself, so no cookies or other credentials are let through."""
+    return {
+        "allow_origins": settings.cors_origins,
+        "allow_methods": ("GET", "POST", "DELETE"),
+        "allow_headers": ("*",),  # clients send many of their own
+        "expose_headers": ("Location", "Retry-After", "X-ReasonFlux-Session", "X-Request-ID", *RATE_LIMIT_HEADERS),
+    }
 
 
 @asynccontextmanager

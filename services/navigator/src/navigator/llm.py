@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from navigator import view
 from navigator.errors import ReplyUnusable
-from navigator.planning import Profile, plan_messages, repair_message, review_messages
+from navigator.planning import Profile, plan_messages, reads_in_view, repair_message, review_messages
 from navigator.policy import remaining
 from navigator.replies import parse_plan, parse_review, plan_schema, review_schema
-from reasonflux.contracts import Budget, Entry, Review, Session, Tokens, Trajectory
+from reasonflux.contracts import Budget, Entry, Problem, Review, Session, Tokens, Trajectory
 from reasonflux.engine import Engine, Message, OnDelta, OnUsage
 from reasonflux.errors import EngineError
 
@@ -27,13 +28,16 @@ class NavigatorLLM:
     profile: Profile
     repairs: int = 2
 
+    def horizon_for(self, problem: Problem) -> int | None:
+        """How many steps to plan at a time where nobody says; None: the whole trajectory."""
+        return view.horizon_for(problem) if self.profile is Profile.COMPACT else None
+
     async def plan(
         self, session: Session, entries: Sequence[Entry], on_delta: OnDelta, on_usage: OnUsage | None = None
     ) -> tuple[Trajectory, Tokens]:
         """A trajectory for the problem, or its continuation. Raises ReplyUnusable and EngineError with the tokens."""
-        session = self._seen(session)
         messages = plan_messages(session.id, entries, self.profile)
-        schema = plan_schema(session)
+        schema = plan_schema(session, marks_done=reads_in_view(session, self.profile))
         return await self._ask(session, messages, schema, lambda text: parse_plan(text, session), on_delta, on_usage)
 
     async def review(
@@ -45,15 +49,10 @@ class NavigatorLLM:
         on_usage: OnUsage | None = None,
     ) -> tuple[Review, Tokens]:
         """The verdict on a step's last instantiation. Raises ReplyUnusable and EngineError with the tokens."""
-        session = self._seen(session)
         messages = review_messages(session.id, entries, step_id, self.profile)
         schema = review_schema(session, step_id)
         read = partial(parse_review, session=session, step_id=step_id)
         return await self._ask(session, messages, schema, read, on_delta, on_usage)
-
-    def _seen(self, session: Session) -> Session:
-        """The session as this profile's prompts tell it: compact weights have learned problems, not yet follow-ups."""
-        return session.model_copy(update={"turns": ()}) if self.profile is Profile.COMPACT else session
 
     async def _ask(
         self,

@@ -1,5 +1,7 @@
 """The navigator's metrics, all of them read off committed entries."""
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from navigator.session import usage_of
@@ -19,9 +21,13 @@ _SECONDS = (0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200)
 
 
 class Metrics:
-    """Counts what sessions do. `observe` wants each committed entry exactly once, from whoever committed it."""
+    """Counts what sessions do. `observe` wants each committed entry exactly once, from whoever committed it.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    `ended` hears of every session that has ended.
+    """
+
+    def __init__(self, registry: CollectorRegistry, ended: Callable[[Session], None] | None = None) -> None:
+        self._ended = ended
         self._finished = Counter("reasonflux_sessions_finished", "Sessions finished", ("outcome",), registry=registry)
         self._rounds = Histogram(
             "reasonflux_session_rounds", "Rounds of a finished session", registry=registry, buckets=_ROUNDS
@@ -68,6 +74,8 @@ class Metrics:
                 self._finished.labels(event.outcome.value).inc()
                 self._rounds.observe(session.rounds)
                 self._seconds.observe(session.seconds)
+                if self._ended is not None:
+                    self._ended(session)
 
     def _count_tokens(self, usage: Usage) -> None:
         for role, tokens in (("navigator", usage.navigator), ("executor", usage.executor)):

@@ -1,7 +1,8 @@
 """Journal in, prompt out: what the navigator LLM is asked. Pure rendering.
 
 The conversation is rendered from the journal and only ever grows at its end, so the engine's prefix cache serves every
-earlier round: the problem, the plan, then one exchange per reviewed step.
+earlier round: the problem, the plan, then one exchange per reviewed step. With the compact profile and a horizon it
+begins anew at every plan, with a view of what is left (`navigator.view`).
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from navigator.errors import ReplyUnusable
 from navigator.replies import write_plan, write_review
 from navigator.session import advance, fold
+from navigator.view import view, whole
 from reasonflux.contracts import Entry, Phase, PlanMade, Session, StepReviewed
 from reasonflux.engine import Message
 
@@ -28,9 +30,7 @@ class Profile(StrEnum):
 def plan_messages(session_id: str, entries: Sequence[Entry], profile: Profile) -> list[Message]:
     """The conversation that ends by asking for a plan, or for the plan past the horizon."""
     messages = conversation(session_id, entries, profile)
-    if messages[-1].role == "assistant":
-        messages.append(_user("plan_on", profile, horizon=fold(session_id, entries).options.horizon))
-    return messages
+    return _asked_on(messages, fold(session_id, entries), profile) if messages[-1].role == "assistant" else messages
 
 
 def review_messages(session_id: str, entries: Sequence[Entry], step_id: int, profile: Profile) -> list[Message]:
@@ -42,15 +42,12 @@ def review_messages(session_id: str, entries: Sequence[Entry], step_id: int, pro
 def conversation(session_id: str, entries: Sequence[Entry], profile: Profile) -> list[Message]:
     """Every exchange with the navigator LLM so far, beginning with the problem."""
     session = fold(session_id, entries[:1])
-    options = session.options
-    told = {"statements": session.problem.statements, "turns": session.turns, "earlier": session.statements}
-    problem = _user("problem", profile, **told, horizon=options.horizon)
-    messages = [*_system(profile), problem]
+    messages = [*_system(profile), _problem(session, profile)]
     for entry in entries[1:]:
         match entry.event:
             case PlanMade(trajectory=trajectory):
                 if session.abstraction is not None:
-                    messages.append(_user("plan_on", profile, horizon=options.horizon))
+                    messages = _asked_on(messages, session, profile)
                 messages.append(Message(role="assistant", content=write_plan(trajectory)))
             case StepReviewed(step_id=step_id, review=review):
                 messages.append(_outcome(session, step_id, profile))
@@ -65,6 +62,28 @@ def repair_message(reply: str, error: ReplyUnusable, profile: Profile) -> list[M
         Message(role="assistant", content=reply),
         _user("repair", profile, problem=error.failure.message),
     ]
+
+
+def reads_in_view(session: Session, profile: Profile) -> bool:
+    """Whether the next plan is made from a view of what is left, instead of the whole problem."""
+    planned = session.abstraction is not None
+    return profile is Profile.COMPACT and (planned or session.options.horizon is not None)
+
+
+def _problem(session: Session, profile: Profile) -> Message:
+    horizon = session.options.horizon
+    if profile is Profile.COMPACT:
+        seen = view(session) if reads_in_view(session, profile) else whole(session)
+        return _user("problem", profile, view=seen, horizon=horizon)
+    told = {"statements": session.problem.statements, "turns": session.turns, "earlier": session.statements}
+    return _user("problem", profile, **told, horizon=horizon)
+
+
+def _asked_on(messages: list[Message], session: Session, profile: Profile) -> list[Message]:
+    """The conversation with the question for the plan past the horizon."""
+    if profile is Profile.COMPACT:
+        return [_problem(session, profile)]
+    return [*messages, _user("plan_on", profile, horizon=session.options.horizon)]
 
 
 def _outcome(session: Session, step_id: int, profile: Profile) -> Message:

@@ -116,6 +116,14 @@ class Journal(Protocol):
         not one of the tenant's sessions (any more)."""
         ...
 
+    async def started_before(self, tenant: str, idempotency_key: str, fingerprint: str) -> str | None:
+        """The id of the session that this key started, if any. Raises IdempotencyConflict as `create` does."""
+        ...
+
+    async def tenant_of(self, session_id: str) -> str:
+        """Whose session it is. Raises SessionNotFound."""
+        ...
+
     async def delete(self, session_id: str) -> None:
         """Forget the session and fence its worker; its followers get SessionNotFound. Raises SessionNotFound."""
         ...
@@ -140,6 +148,26 @@ class Journal(Protocol):
     async def close(self) -> None:
         """Close what the journal opened."""
         ...
+
+
+class Sessions(Protocol):
+    """What a client may do with sessions: the journal as one tenant sees it. Sessions of others are not there."""
+
+    async def create(
+        self, session_id: str, first: SessionStarted, *, idempotency_key: str | None = None, fingerprint: str = ""
+    ) -> str: ...
+
+    async def cancel(self, session_id: str) -> bool: ...
+
+    async def read(self, session_id: str, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]: ...
+
+    def follow(
+        self, session_id: str, after: int = 0, *, deltas: bool = False
+    ) -> AsyncGenerator[Entry | Delta, None]: ...
+
+    async def list(self, *, limit: int = 50, before: str | None = None) -> tuple[str, ...]: ...
+
+    async def delete(self, session_id: str) -> None: ...
 
 
 class TemplateStore(Protocol):

@@ -21,14 +21,20 @@ MAX_NEW_STEPS = 12
 _RESULT = re.compile(r"r([1-9][0-9]{0,5})")
 
 
-def plan_schema(session: Session) -> dict[str, Any]:
-    """The JSON schema of a plan: an engine that decodes under it can only point at statements that exist."""
+def plan_schema(session: Session, marks_done: bool = False) -> dict[str, Any]:
+    """The JSON schema of a plan: an engine that decodes under it can only point at statements that exist.
+
+    With `marks_done` it may also name the statements that no later step needs.
+    """
     reply: dict[str, Any] = {"reply": {"type": ["string", "null"]}} if _may_reply(session) else {}
+    own = [statement.id for statement in session.problem.statements]
+    done: dict[str, Any] = {"done": {"type": "array", "items": {"enum": own}}} if marks_done else {}
     return {
         "type": "object",
         "properties": {
             "abstraction": {"type": "string"},
             "steps": _steps_schema(session),
+            **done,
             "complete": {"type": "boolean"},
             **reply,
         },
@@ -110,6 +116,7 @@ class _StepReply(_Reply):
 class _PlanReply(_Reply):
     abstraction: str = ""
     steps: tuple[_StepReply, ...]
+    done: tuple[str, ...] = ()
     complete: bool = True
     reply: str | None = None
 
@@ -127,7 +134,9 @@ def parse_plan(text: str, session: Session) -> Trajectory:
     reply = _read(_PlanReply, text)
     if _may_reply(session) and not reply.steps and (reply.reply or "").strip():
         return Trajectory(abstraction=reply.abstraction, reply=reply.reply)
-    return _trajectory(reply.abstraction, reply.steps, reply.complete, session)
+    known = {statement.id for statement in session.problem.statements}
+    done = tuple(dict.fromkeys(name for name in reply.done if name in known))
+    return _trajectory(reply.abstraction, reply.steps, reply.complete, session).model_copy(update={"done": done})
 
 
 def parse_review(text: str, session: Session, step_id: int) -> Review:
@@ -162,8 +171,10 @@ def write_review(review: Review) -> str:
 
 
 def _remainder(trajectory: Trajectory) -> dict[str, Any]:
-    steps = [_write_step(step) for step in trajectory.steps]
-    return {"steps": steps} if trajectory.complete else {"steps": steps, "complete": False}
+    told: dict[str, Any] = {"steps": [_write_step(step) for step in trajectory.steps]}
+    if trajectory.done:
+        told["done"] = list(trajectory.done)
+    return told if trajectory.complete else {**told, "complete": False}
 
 
 def _write_step(step: Step) -> dict[str, Any]:

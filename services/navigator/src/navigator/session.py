@@ -83,6 +83,7 @@ def _planned(session: Session, event: PlanMade) -> Change:
     return {
         "abstraction": session.abstraction or event.trajectory.abstraction,
         "steps": session.steps + fresh,
+        "done": tuple(dict.fromkeys((*session.done, *event.trajectory.done))),
         "complete": event.trajectory.complete,
         "reply": event.trajectory.reply,
         "usage": session.usage + Usage(navigator=event.usage),

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from navigator.access.limits import Limits, Room
 from navigator.webhooks import origin_of
 from reasonflux.engine import EngineConfig
 from reasonflux.settings import REDIS_URL, ReasonFluxSettings
@@ -41,9 +42,31 @@ class Settings(ReasonFluxSettings):
     webhook_origins: tuple[str, ...] = Field(
         default=(), description="where webhooks may go, such as https://hooks.example.com (JSON list); empty: nowhere"
     )
+    access: Literal["open", "keys"] = Field(
+        default="open", description="keys: every request under /v1 needs an API key (`reasonflux keys create`)"
+    )
+    tenant_requests: int | None = Field(
+        default=None, ge=1, description="requests a minute that start work, of a tenant without limits of its own"
+    )
+    tenant_tokens: int | None = Field(default=None, ge=1, description="tokens a minute of such a tenant")
+    tenant_sessions: int | None = Field(default=None, ge=1, description="sessions at a time of such a tenant")
+    room_sessions: int | None = Field(
+        default=None, ge=1, description="sessions under way or waiting in the whole deployment; more are refused (429)"
+    )
+    room_tokens: int | None = Field(default=None, ge=1, description="what they are estimated to cost together")
+    cors_origins: tuple[str, ...] = Field(
+        default=(),
+        description="web pages that may call, such as https://app.example.com, or * (JSON list); empty: none",
+    )
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="of a request")
     libraries: tuple[str, ...] = Field(
         default=("math",), min_length=1, description="the template libraries on offer, the default first (JSON list)"
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins_or_all(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return origins if origins == ("*",) else cls._are_origins(origins)
 
     @field_validator("webhook_origins")
     @classmethod
@@ -57,6 +80,14 @@ class Settings(ReasonFluxSettings):
     @property
     def profile(self) -> Literal["instruct", "compact"]:
         return self.navigator_profile or ("compact" if self.navigator_engine_model == TINY else "instruct")
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(requests=self.tenant_requests, tokens=self.tenant_tokens, sessions=self.tenant_sessions)
+
+    @property
+    def room(self) -> Room:
+        return Room(sessions=self.room_sessions, tokens=self.room_tokens)
 
     @property
     def engine(self) -> EngineConfig:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from navigator.access.ports import Admission, Keys
 from navigator.app import Check, build
 from navigator.journal import MemoryJournal
 from navigator.llm import NavigatorLLM
@@ -59,6 +60,8 @@ def on_fakes(
     journal: Journal | None = None,
     executor: Executor | None = None,
     http: httpx.AsyncClient | None = None,
+    keys: Keys | None = None,
+    admission: Admission | None = None,
     checks: Iterable[Check] = (),
     workers: int = 4,
     **settings: Any,
@@ -70,6 +73,8 @@ def on_fakes(
         templates=FakeTemplateStore(templates),
         executor=executor or FakeExecutor(outcomes),
         http=http,
+        keys=keys,
+        admission=admission,
         checks=tuple(checks),
         settings=Settings(navigator_workers=workers, **settings),
     )

@@ -53,6 +53,7 @@ class Session(Contract):
     outcome: Outcome | None = Field(default=None, description="None while it runs")
     abstraction: str | None = None
     complete: bool = Field(default=False, description="the trajectory reaches the answer; nothing is left to plan")
+    done: tuple[str, ...] = Field(default=(), description="statements that the plans so far have dealt with")
     steps: tuple[StepState, ...] = ()
     revisions: int = 0
     rounds: int = Field(default=0, description="navigator–executor exchanges so far")

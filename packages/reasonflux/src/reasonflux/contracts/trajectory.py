@@ -34,6 +34,9 @@ class Trajectory(Contract):
 
     abstraction: str = Field(description="the problem's kind, in the navigator's words")
     steps: tuple[Step, ...] = ()
+    done: tuple[str, ...] = Field(
+        default=(), description="statements that no later step needs; who plans a part at a time reads on behind them"
+    )
     complete: bool = Field(default=True, description="False: more will be planned when these steps are done")
     reply: str | None = Field(
         default=None,

@@ -11,6 +11,7 @@ from uuid import uuid4
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
+from navigator.access.limits import CHARS_OF_A_TOKEN
 from navigator.api import streaming
 from navigator.api.chat_request import ChatRequest
 from navigator.api.chat_shapes import cut, frame, usage
@@ -21,16 +22,19 @@ from reasonflux.engine import Message, OnDelta, Reply
 from reasonflux.errors import ReasonFluxError
 
 MAX_TOKENS = 1_024
+SECONDS = 600.0
+"""After which a call is over in any case."""
 _ROLES: dict[str, Any] = {"system": "system", "developer": "system", "assistant": "assistant"}
 
 
 async def answer(request: Request, navigator: OpenNavigator, asked: ChatRequest) -> Response:
     """The engine's own reply to the conversation."""
     name, created = f"chatcmpl-{uuid4().hex}", int(time.time())
+    await navigator.visit.enter(name, _estimated(asked), SECONDS)
     if asked.stream:
         frames = _chunks(navigator, asked, name, created)
         return streaming.event_stream(frames, left=_nothing, headers={}, heartbeat=navigator.heartbeat)
-    reply = await unless_left(request, _ask(navigator, asked))
+    reply = await unless_left(request, _ask(navigator, asked, name))
     if reply is None:
         return Response(status_code=499)  # nobody reads it
     message = {"role": "assistant", "content": cut(reply.text, asked.stops), "refusal": None}
@@ -39,16 +43,29 @@ async def answer(request: Request, navigator: OpenNavigator, asked: ChatRequest)
     return JSONResponse(body)
 
 
-async def _ask(navigator: OpenNavigator, asked: ChatRequest, on_delta: OnDelta | None = None) -> Reply:
-    reply = await navigator.engine.chat(
-        [Message(role=_ROLES.get(role, "user"), content=text) for role, text in asked.said if text],
-        temperature=asked.temperature or 0.0,
-        seed=asked.seed,
-        max_tokens=min(asked.cap or MAX_TOKENS, MAX_TOKENS),
-        on_delta=on_delta,
-    )
+async def _ask(navigator: OpenNavigator, asked: ChatRequest, name: str, on_delta: OnDelta | None = None) -> Reply:
+    spent = 0
+    try:
+        reply = await navigator.engine.chat(
+            [Message(role=_ROLES.get(role, "user"), content=text) for role, text in asked.said if text],
+            temperature=asked.temperature or 0.0,
+            seed=asked.seed,
+            max_tokens=_most(asked),
+            on_delta=on_delta,
+        )
+        spent = reply.tokens.total
+    finally:
+        navigator.visit.left(name, spent)
     navigator.metrics.count_direct(reply.tokens)
     return reply
+
+
+def _most(asked: ChatRequest) -> int:
+    return min(asked.cap or MAX_TOKENS, MAX_TOKENS)
+
+
+def _estimated(asked: ChatRequest) -> int:
+    return _most(asked) + sum(len(text) for _, text in asked.said) // CHARS_OF_A_TOKEN
 
 
 async def _chunks(navigator: OpenNavigator, asked: ChatRequest, name: str, created: int) -> streaming.Frames:
@@ -62,7 +79,7 @@ async def _chunks(navigator: OpenNavigator, asked: ChatRequest, name: str, creat
 
     pieces: asyncio.Queue[str | None] = asyncio.Queue()
     stop = StopAt(asked.stops)
-    task = asyncio.create_task(_ask(navigator, asked, pieces.put))
+    task = asyncio.create_task(_ask(navigator, asked, name, pieces.put))
     task.add_done_callback(lambda _: pieces.put_nowait(None))
     try:
         yield told({"role": "assistant", "content": ""})

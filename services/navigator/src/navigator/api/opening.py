@@ -1,7 +1,7 @@
 """What all front doors share: starting a session, reading it, following it, ending it."""
 
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated, cast
@@ -10,11 +10,13 @@ from uuid import uuid4
 from fastapi import Depends, Request
 from pydantic import ValidationError
 
+from navigator.access.door import Visitor
+from navigator.access.visit import Visit
 from navigator.api import watching
 from navigator.api.conversation import latest, turn_of
 from navigator.errors import SessionNotFound
 from navigator.metrics import Metrics
-from navigator.ports import Journal
+from navigator.ports import Sessions
 from navigator.session import fold
 from navigator.webhooks import origin_of
 from reasonflux.contracts import (
@@ -40,14 +42,17 @@ class OpenNavigator:
     """What the endpoints stand on.
 
     `libraries`: the template libraries that may be asked for, the default first. `engine`: the navigator's own, for
-    plain calls. `webhook_origins`: where webhooks may go.
+    plain calls. `webhook_origins`: where webhooks may go. `journal`: as the visit's tenant sees it.
     """
 
-    journal: Journal
+    journal: Sessions
+    visit: Visit
     engine: Engine
     libraries: tuple[str, ...]
     metrics: Metrics
     webhook_origins: tuple[str, ...] = ()
+    horizon: Callable[[Problem], int | None] = lambda _: None
+    """How many steps to plan at a time where the client does not say: the weights know best."""
     heartbeat: float = HEARTBEAT_SECONDS
     audience: watching.Audience = field(default_factory=watching.Audience)
 
@@ -133,7 +138,7 @@ class OpenNavigator:
         options = Options(
             library=request.library,
             budget=request.budget or request.effort.budget,
-            horizon=request.horizon,
+            horizon=request.horizon or self.horizon(problem),
             review=request.review,
             retrieve=request.retrieve,
             sampling=request.sampling,
@@ -143,11 +148,12 @@ class OpenNavigator:
         return SessionStarted(problem=problem, options=options, delivery=delivery, **told)
 
 
-def opened(request: Request) -> OpenNavigator:
-    found = getattr(request.app.state, "navigator", None)
+def opened(request: Request, visit: Visitor) -> OpenNavigator:
+    """The navigator as this visit may use it."""
+    found = getattr(request.app.state, "navigator_for", None)
     if found is None:
         raise ServiceUnavailable("the navigator is starting or stopping")
-    return cast(OpenNavigator, found)
+    return cast(Callable[[Visit], OpenNavigator], found)(visit)
 
 
 Navigator = Annotated[OpenNavigator, Depends(opened)]

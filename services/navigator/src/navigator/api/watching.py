@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from navigator.errors import JournalUnavailable
-from navigator.ports import Journal
+from navigator.ports import Sessions
 from reasonflux.contracts import Delta, Entry
 from reasonflux.observing import logger
 
@@ -20,14 +20,14 @@ OUTAGES = 20
 
 
 async def follow(
-    journal: Journal,
+    journal: Sessions,
     session_id: str,
     after: int = 0,
     *,
     deltas: bool = False,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncGenerator[Entry | Delta, None]:
-    """`Journal.follow`, resumed after outages: the session runs on meanwhile, so nobody need hear of them."""
+    """`follow` of the journal, resumed after outages: the session runs on meanwhile, so nobody need hear of them."""
     outages = 0
     while True:
         try:

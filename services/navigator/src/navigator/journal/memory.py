@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from navigator.errors import (
     CommitConflict,
     CursorExpired,
-    IdempotencyConflict,
     LeaseLost,
     SessionExists,
     SessionNotFound,
@@ -24,6 +23,7 @@ from navigator.journal.records import (
     cancelled,
     ends_session,
     given_up,
+    key_reused,
     makes_progress,
     overdue,
 )
@@ -81,12 +81,7 @@ class MemoryJournal:
     ) -> str:
         self._expire()
         idem = None if idempotency_key is None else (tenant, idempotency_key)
-        if idem is not None and idem in self._idem:
-            known, print_before = self._idem[idem]
-            if print_before != fingerprint:
-                raise IdempotencyConflict(
-                    "The idempotency key was used for a different request.", hint="Send a new key with a new request."
-                )
+        if idem is not None and (known := self._started(idem, fingerprint)):
             return known
         if session_id in self._records:
             raise SessionExists(f"A session {session_id} exists already.")
@@ -204,6 +199,13 @@ class MemoryJournal:
         if session_id in self._records:
             self._records[session_id].notice_due = None
 
+    async def started_before(self, tenant: str, idempotency_key: str, fingerprint: str) -> str | None:
+        self._expire()
+        return self._started((tenant, idempotency_key), fingerprint)
+
+    async def tenant_of(self, session_id: str) -> str:
+        return self._known(session_id).tenant
+
     async def delete(self, session_id: str) -> None:
         record = self._known(session_id)
         del self._records[session_id]
@@ -230,6 +232,12 @@ class MemoryJournal:
                 del self._records[session_id]
                 if record.idem is not None:
                     del self._idem[record.idem]
+
+    def _started(self, idem: tuple[str, str], fingerprint: str) -> str | None:
+        known, print_before = self._idem.get(idem, (None, ""))
+        if known is not None and print_before != fingerprint:
+            raise key_reused()
+        return known
 
     def _known(self, session_id: str) -> _Record:
         self._expire(session_id)

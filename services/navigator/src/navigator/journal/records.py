@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from navigator.errors import IdempotencyConflict
 from reasonflux.contracts import Event, Failure, FailureKind, Outcome, SessionFinished, StepRestarted
 
 MAX_CLAIMS = 20
@@ -20,6 +21,12 @@ def overdue() -> SessionFinished:
         hint="ask again with a longer deadline (budget.seconds)",
     )
     return SessionFinished(outcome=Outcome.UNSOLVED, explanation=failure.message, failure=failure)
+
+
+def key_reused() -> IdempotencyConflict:
+    return IdempotencyConflict(
+        "The idempotency key was used for a different request.", hint="Send a new key with a new request."
+    )
 
 
 def cancelled() -> SessionFinished:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from uuid import uuid4
 
 from redis.asyncio.retry import Retry
@@ -20,7 +20,6 @@ from redis.exceptions import NoScriptError, RedisError
 from navigator.errors import (
     CommitConflict,
     CursorExpired,
-    IdempotencyConflict,
     LeaseLost,
     SessionExists,
     SessionNotFound,
@@ -34,6 +33,7 @@ from navigator.journal.records import (
     cancelled,
     ends_session,
     given_up,
+    key_reused,
     makes_progress,
     overdue,
 )
@@ -94,19 +94,16 @@ class RedisJournal:
         idempotency_key: str | None = None,
         fingerprint: str = "",
     ) -> str:
-        who = quote(tenant, safe="")  # so that no tenant's name can reach into another's keys
-        idem = "" if idempotency_key is None else f"idem:{who}:{idempotency_key}"
+        idem = "" if idempotency_key is None else _idem(tenant, idempotency_key)
         time_and_end = (
             _micros(first.options.budget.seconds),
             self._keep,
             "" if first.delivery.webhook is None else "yes",
         )
-        told = (session_id, f"sessions:{who}", idem, fingerprint, _token(), first.model_dump_json())
+        told = (session_id, _listed(tenant), idem, fingerprint, _token(), first.model_dump_json())
         status, known = await self._run("create", *told, *time_and_end)
         if status == "reused":
-            raise IdempotencyConflict(
-                "The idempotency key was used for a different request.", hint="Send a new key with a new request."
-            )
+            raise key_reused()
         if status == "exists":
             raise SessionExists(f"A session {session_id} exists already.")
         return str(known)
@@ -183,7 +180,7 @@ class RedisJournal:
                 await mailbox.take(seconds)
 
     async def list(self, tenant: str = "default", limit: int = 50, before: str | None = None) -> tuple[str, ...]:
-        status, *ids = await self._run("list", f"sessions:{quote(tenant, safe='')}", before or "", limit)
+        status, *ids = await self._run("list", _listed(tenant), before or "", limit)
         if status == "expired":
             raise CursorExpired(f"There is no session {before} to continue from.", hint="Start at the first page.")
         return tuple(str(session_id) for session_id in ids)
@@ -202,6 +199,21 @@ class RedisJournal:
     async def settle_notice(self, session_id: str) -> None:
         with redis_errors():
             await self._redis.zrem(f"{self._root}notices", session_id)
+
+    async def started_before(self, tenant: str, idempotency_key: str, fingerprint: str) -> str | None:
+        key = f"{self._root}{_idem(tenant, idempotency_key)}"
+        with redis_errors():
+            known, print_before = await self._redis.hmget(key, ["session", "fingerprint"])
+        if known is not None and print_before != fingerprint:
+            raise key_reused()
+        return None if known is None else str(known)
+
+    async def tenant_of(self, session_id: str) -> str:
+        with redis_errors():
+            listed = await self._redis.hget(f"{self._root}session:{session_id}", "sessions")
+        if listed is None:
+            raise _unknown(session_id)
+        return unquote(str(listed).removeprefix("sessions:"))
 
     async def delete(self, session_id: str) -> None:
         reply = await self._run("delete", session_id)
@@ -251,6 +263,15 @@ def _lost(claim: Claim) -> LeaseLost:
 
 def _unknown(session_id: str) -> SessionNotFound:
     return SessionNotFound(f"There is no session {session_id}.")
+
+
+def _listed(tenant: str) -> str:
+    """The list of a tenant's sessions; quoted, so that no tenant's name can reach into another's keys."""
+    return f"sessions:{quote(tenant, safe='')}"
+
+
+def _idem(tenant: str, key: str) -> str:
+    return f"idem:{quote(tenant, safe='')}:{key}"
 
 
 def _token() -> str:

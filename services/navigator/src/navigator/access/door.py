@@ -1,0 +1,127 @@
+"""The door: every request under /v1 passes it before its body is read, and comes out as a `Visit`.
+
+It stands before the routes, so no endpoint can forget it.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from navigator.access.gate import Gate
+from navigator.access.keys import ANYBODY, Caller, id_of, matches
+from navigator.access.keys import Scope as May
+from navigator.access.metrics import AccessMetrics
+from navigator.access.ports import Keys
+from navigator.access.visit import Visit
+from reasonflux.errors import Forbidden, ReasonFluxError, ServiceUnavailable, Unauthorized
+from reasonflux.service import error_response
+
+GUARDED = "/v1"
+"""Probes, metrics and documentation are open; do not publish /metrics."""
+
+_HINT = "send it as 'Authorization: Bearer <key>'; an operator makes one with `reasonflux keys create`"
+
+
+class Doorkeeper:
+    """Knows callers by their key. Without `required`, everybody is the default tenant."""
+
+    def __init__(self, keys: Keys, gate: Gate, metrics: AccessMetrics, *, required: bool) -> None:
+        self._keys, self._gate, self._metrics, self._required = keys, gate, metrics, required
+
+    async def visit(self, authorization: str, method: str) -> Visit:
+        """Raises Unauthorized, Forbidden, and JournalUnavailable when keys cannot be looked up."""
+        if not self._required:
+            return Visit(ANYBODY, self._gate)
+        try:
+            caller = await self._caller(authorization)
+            needed = May.READ if method in ("GET", "HEAD") else May.SOLVE
+            if needed not in caller.scopes:
+                raise Forbidden(
+                    f"this API key may not {needed.value}", hint=f"use a key with the scope {needed.value!r}"
+                )
+        except (Unauthorized, Forbidden) as error:
+            self._metrics.refused(error.failure.kind.value)
+            raise
+        return Visit(caller, self._gate)
+
+    async def _caller(self, authorization: str) -> Caller:
+        kind, _, key = authorization.partition(" ")
+        if kind.lower() != "bearer" or not key.strip():
+            raise Unauthorized("an API key is needed", hint=_HINT)
+        key = key.strip()
+        key_id = id_of(key)
+        record = None if key_id is None else await self._keys.find(key_id)
+        if record is None or not matches(key, record) or record.expired(datetime.now(UTC)):
+            raise Unauthorized("this API key is not good, or not any more", hint=_HINT)
+        return Caller(tenant=record.tenant, scopes=record.scopes, key_id=record.id)
+
+
+class Door:
+    """ASGI middleware. The doorkeeper stands in `app.state.doorkeeper` while the service runs."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app, self._most = app, max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _guarded(scope):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            doorkeeper = getattr(scope["app"].state, "doorkeeper", None)
+            if doorkeeper is None:
+                raise ServiceUnavailable("the navigator is starting or stopping")
+            visit = await doorkeeper.visit(headers.get("authorization", ""), scope["method"])
+        except ReasonFluxError as error:
+            await error_response(error)(scope, receive, send)
+            return
+        scope.setdefault("state", {})["visit"] = visit
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(visit.standing.headers)
+            await send(message)
+
+        await self._app(scope, self._bounded(headers, receive), answer)
+
+    def _bounded(self, headers: Headers, receive: Receive) -> Receive:
+        """The body, and an error in place of what is too much of it."""
+        told = headers.get("content-length", "")
+        announced = int(told) if told.isascii() and told.isdigit() else 0
+        seen = 0
+
+        async def bounded() -> Message:
+            nonlocal seen
+            if announced <= self._most:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                if seen <= self._most:
+                    return message
+            raise HTTPException(413, f"the body is larger than {self._most} bytes")
+
+        return bounded
+
+
+def _guarded(scope: Scope) -> bool:
+    path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
+    return path == GUARDED or path.startswith(f"{GUARDED}/")
+
+
+_told_to_clients = HTTPBearer(
+    auto_error=False, scheme_name="API key", description="needed where the operator has set REASONFLUX_ACCESS=keys"
+)
+
+
+def visiting(request: Request, _: Annotated[object, Depends(_told_to_clients)]) -> Visit:
+    """The visit that the door began. The second parameter is for the OpenAPI document only."""
+    visit = request.state.visit
+    assert isinstance(visit, Visit)
+    return visit
+
+
+Visitor = Annotated[Visit, Depends(visiting)]
