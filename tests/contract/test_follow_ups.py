@@ -22,6 +22,7 @@ from reasonflux.contracts import (
     TemplateType,
     ThoughtTemplate,
     Turn,
+    TurnStep,
     WorkedExample,
 )
 from reasonflux.sse import read_sse
@@ -160,9 +161,23 @@ async def test_a_session_that_still_runs_cannot_be_followed_up() -> None:
     assert ErrorBody.model_validate_json(response.content).error.param == "parent"
 
 
-@pytest.mark.parametrize("turns", [(), (Turn(problem="What is 3 + 4?", reply="7"),)])
-async def test_trained_weights_are_shown_the_last_message_alone(turns: tuple[Turn, ...]) -> None:
-    """They have learned problems; follow-ups are not in their corpus yet."""
+EARLIER = TurnStep(id=1, goal="Find the sum of two numbers", result="7")
+
+
+@pytest.mark.parametrize(
+    ("turns", "told"),
+    [
+        ((), ""),
+        ((Turn(problem="What is 3 + 4?", reply="7"),), "s4: Earlier reply: 7\n"),
+        (
+            (Turn(problem="What is 3 + 4?", reply="7", steps=(EARLIER,)),),
+            "s4: Earlier result: Find the sum of two numbers: 7\n",
+        ),
+    ],
+)
+async def test_trained_weights_are_shown_the_last_answer_beside_the_question(
+    turns: tuple[Turn, ...], told: str
+) -> None:
     engine = FakeEngine(script([plan(step("add", "s1"))], [review("finish", answer="r1")]))
     journal, executor = MemoryJournal(), FakeExecutor(lambda request: "9")
     await journal.create("s", SessionStarted(problem=Problem(text="Now with 5. How many?"), turns=turns))
@@ -172,7 +187,7 @@ async def test_trained_weights_are_shown_the_last_message_alone(turns: tuple[Tur
     session = await runner.run(claim)
 
     assert session.outcome is Outcome.SOLVED
-    assert engine.calls[0].messages[-1].content == "navigator\ns1: Now with 5.\ns2: How many?\nplan all"
+    assert engine.calls[0].messages[-1].content == f"navigator\ns1: Now with 5.\ns2: How many?\n{told}plan all"
     assert engine.calls[0].schema_ is not None
     assert "reply" not in engine.calls[0].schema_["properties"]
 

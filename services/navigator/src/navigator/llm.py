@@ -37,7 +37,11 @@ class NavigatorLLM:
     ) -> tuple[Trajectory, Tokens]:
         """A trajectory for the problem, or its continuation. Raises ReplyUnusable and EngineError with the tokens."""
         messages = plan_messages(session.id, entries, self.profile)
-        schema = plan_schema(session, marks_done=reads_in_view(session, self.profile))
+        schema = plan_schema(
+            session,
+            marks_done=reads_in_view(session, self.profile),
+            in_words=self.profile is Profile.INSTRUCT,  # trained weights only plan
+        )
         return await self._ask(session, messages, schema, lambda text: parse_plan(text, session), on_delta, on_usage)
 
     async def review(

@@ -21,12 +21,14 @@ MAX_NEW_STEPS = 12
 _RESULT = re.compile(r"r([1-9][0-9]{0,5})")
 
 
-def plan_schema(session: Session, marks_done: bool = False) -> dict[str, Any]:
+def plan_schema(session: Session, *, marks_done: bool = False, in_words: bool = True) -> dict[str, Any]:
     """The JSON schema of a plan: an engine that decodes under it can only point at statements that exist.
 
-    With `marks_done` it may also name the statements that no later step needs.
+    With `marks_done` it may also name the statements that no later step needs; with `in_words` a follow-up question may
+    be answered without a plan.
     """
-    reply: dict[str, Any] = {"reply": {"type": ["string", "null"]}} if _may_reply(session) else {}
+    replies = in_words and _may_reply(session)
+    reply: dict[str, Any] = {"reply": {"type": ["string", "null"]}} if replies else {}
     own = [statement.id for statement in session.problem.statements]
     done: dict[str, Any] = {"done": {"type": "array", "items": {"enum": own}}} if marks_done else {}
     return {
