@@ -1,4 +1,4 @@
-"""`make train-tiny` at the smallest size: both roles at once, published, and finished at once when run again."""
+"""The from-scratch path at the smallest size: both roles at once, and finished at once when run again."""
 
 from pathlib import Path
 
@@ -7,34 +7,48 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from reasonflux.errors import InvalidRequest
 from training import settings, tiny
+from training.course import Course
+from training.pipeline import check
 
-LIBRARY = Path(__file__).resolve().parents[2] / "services" / "template-store" / "library"
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "services" / "template-store" / "library"
+CONFIGS = sorted((ROOT / "training" / "configs").rglob("*.yaml"))
 MICRO = """
 seed: 1
 tokenizer: {size: 600, sample: 50}
 mixture: {depths: [1]}
+structure: {conversations: 20}
 roles:
   navigator: {shape: &small {hidden: 32, layers: 1, heads: 1, feed_forward: 64}, recipe: &short {tokens: 20_000}}
   executor: {shape: *small, recipe: *short}
 """
 
 
-def test_the_whole_run_publishes_weights_that_load(tmp_path: Path) -> None:
-    config, runs, models = tmp_path / "micro.yaml", tmp_path / "runs", tmp_path / "models"
-    config.write_text(MICRO.replace("tokens: 20_000", "tokens: 20_000, report_every: 5"))
-    tiny.run(config, LIBRARY, runs, models)
+def test_both_roles_are_trained_to_weights_that_load(tmp_path: Path) -> None:
+    path = tmp_path / "micro.yaml"
+    path.write_text(MICRO.replace("tokens: 20_000", "tokens: 20_000, report_every: 5"))
+    config, library = settings.load(path), tiny.read_library(LIBRARY)
+    tiny.train(config, library, tmp_path / "sft")
     for role in ("navigator", "executor"):
-        model = Qwen2ForCausalLM.from_pretrained(models / role)
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(models / role)
+        model = Qwen2ForCausalLM.from_pretrained(tmp_path / "sft" / role / "weights")
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path / "sft" / role / "weights")
         assert model.config.vocab_size == len(tokenizer)
         assert model.config.eos_token_id == tokenizer.eos_token_id
-    curves = {role: (runs / "micro" / role / "curve.csv").read_text() for role in ("navigator", "executor")}
-    tiny.run(config, LIBRARY, runs, models)
-    assert curves == {role: (runs / "micro" / role / "curve.csv").read_text() for role in curves}
+    curves = {role: (tmp_path / "sft" / role / "curve.csv").read_text() for role in ("navigator", "executor")}
+    tiny.train(config, library, tmp_path / "sft")
+    assert curves == {role: (tmp_path / "sft" / role / "curve.csv").read_text() for role in curves}
 
 
 @pytest.mark.parametrize(
-    "text", ["seed: one", "roles: {conductor: {}}", "{", "roles: {navigator: {recipe: {token: 1}}}"]
+    "text",
+    [
+        "seed: one",
+        "roles: {conductor: {}}",
+        "{",
+        "roles: {navigator: {recipe: {token: 1}}}",
+        "seed: 1",
+        "{roles: {navigator: {}}, start: weights}",
+    ],
 )
 def test_a_config_that_does_not_fit_is_refused_with_its_fault(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.yaml"
@@ -43,6 +57,19 @@ def test_a_config_that_does_not_fit_is_refused_with_its_fault(tmp_path: Path, te
         settings.load(path)
 
 
-def test_the_shipped_config_is_sound() -> None:
-    config = settings.load(Path(__file__).resolve().parents[2] / "training" / "configs" / "tiny-cpu.yaml")
+@pytest.mark.parametrize(
+    "path", [path for path in CONFIGS if "accelerate" not in path.parts], ids=lambda path: path.stem
+)
+def test_every_config_tells_a_run(path: Path, tmp_path: Path) -> None:
+    course = Course(settings.load(path), tmp_path, LIBRARY, data=LIBRARY / "README.md")
+    stages = course.stages() if course.config.roles else []
+    check(stages)
+    if course.config.roles:
+        assert [stage.name for stage in stages][:5] == ["sft", "rollouts.1", "rewards.1", "pairs.1", "dpo.1"]
+
+
+def test_the_shipped_config_trains_both_roles_and_publishes_them() -> None:
+    config = settings.load(ROOT / "training" / "configs" / "tiny-cpu.yaml")
     assert set(config.roles) == {"navigator", "executor"}
+    assert config.publish is not None
+    assert config.publish.to == Path("models/reasonflux-tiny")

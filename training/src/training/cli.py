@@ -1,13 +1,24 @@
-"""`reasonflux train …`"""
+"""`reasonflux train …`: every stage has its command; each is a part of the whole run and goes on where it stopped."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from reasonflux.errors import InvalidRequest
+
 app = typer.Typer(help="Train navigator and executor weights.", no_args_is_help=True)
 
 Config = Annotated[Path, typer.Option(help="a file of training/configs")]
+Library = Annotated[Path, typer.Option(help="template library")]
+Runs = Annotated[Path, typer.Option(help="where runs are kept, a folder for each config")]
+Data = Annotated[Path | None, typer.Option(help="conversations to tune a pretrained model on (JSONL)")]
+Log = Annotated[Path | None, typer.Option(help="a file that gets a dated line for each stage")]
+
+TINY = Path("training/configs/tiny-cpu.yaml")
+LIBRARY = Path("services/template-store/library")
+RUNS = Path("training/runs")
+LOG = Path("training/LOG.md")
 
 
 @app.callback()
@@ -16,20 +27,95 @@ def main() -> None:
 
 
 @app.command()
-def tiny(
-    config: Config = Path("training/configs/tiny-cpu.yaml"),
-    library: Annotated[Path, typer.Option(help="template library")] = Path("services/template-store/library"),
-    runs: Annotated[Path, typer.Option(help="where checkpoints and curves go")] = Path("training/runs"),
-    models: Annotated[Path, typer.Option(help="where the weights are published")] = Path("models/reasonflux-tiny"),
+def run(
+    config: Config = TINY,
+    library: Library = LIBRARY,
+    runs: Runs = RUNS,
+    data: Data = None,
+    until: Annotated[str | None, typer.Option(help="the last stage to run, such as dpo.1")] = None,
+    force: Annotated[str | None, typer.Option(help="run this stage and those after it again")] = None,
+    log: Log = LOG,
+    stages: Annotated[bool, typer.Option("--stages", help="tell what each stage is due for; run nothing")] = False,
 ) -> None:
-    """Train the shipped demonstration weights from scratch on two CPU cores; goes on where it stopped."""
-    from training import tiny as stage  # torch is slow to import: only when it is needed
+    """Every stage of a config, from the library to published weights; goes on where it stopped."""
+    _run(config, library, runs, data, until, force, log, only_tell=stages)
 
-    stage.run(config, library, runs, models)
+
+def _run(
+    config: Path, library: Path, runs: Path, data: Path | None, until: str | None, force: str | None, log: Path | None,
+    *, only_tell: bool = False,
+) -> None:  # fmt: skip
+    from training import pipeline, run_folder, settings  # torch is slow to import: only when it is needed
+    from training.course import Course
+    from training.progress import Progress
+
+    folder = runs / config.stem
+    stages = Course(settings.load(config), folder, library, data).stages()
+    if only_tell:
+        for name, why in pipeline.plan(stages, run_folder.read(folder), folder).items():
+            typer.echo(f"{name:20} {why.value}")
+        return
+    pipeline.run(stages, folder, Progress(config.stem, log), until=until, force=force)
+
+
+def _stage(name: str, what: str, *, rounds: bool) -> None:
+    """The command of one stage: the run up to it."""
+
+    def command(
+        config: Config = TINY,
+        library: Library = LIBRARY,
+        runs: Runs = RUNS,
+        data: Data = None,
+        number: Annotated[int, typer.Option("--round", min=1, help="which round")] = 1,
+        again: Annotated[bool, typer.Option("--again", help="run it though it is done")] = False,
+        log: Log = LOG,
+    ) -> None:
+        stage = f"{name}.{number}" if rounds else name
+        _run(config, library, runs, data, stage, stage if again else None, log)
+
+    app.command(name, help=f"{what} What it stands on runs first where it is not done.")(command)
+
+
+_stage("sft", "Fine-tune on the corpus: from scratch for tiny models, TRL for pretrained ones.", rounds=False)
+_stage("rollouts", "Sample trajectories from the served navigator.", rounds=True)
+_stage("rewards", "Carry them out on similar problems, paper Eq. 3.", rounds=True)
+_stage("pairs", "Make preferences of them.", rounds=True)
+_stage("dpo", "Tune the navigator on the preferences, paper Eq. 4.", rounds=True)
+_stage("publish", "Publish the best weights, if they are better than those before.", rounds=False)
 
 
 @app.command()
 def evaluate(
+    of: Annotated[str, typer.Option(help="whose weights: sft, dpo.1, …; published: those that are shipped")] = "sft",
+    config: Config = TINY,
+    library: Library = LIBRARY,
+    runs: Runs = RUNS,
+    data: Data = None,
+    log: Log = LOG,
+) -> None:
+    """Greedy and sampled success, trajectory reward and costs on held-out problems."""
+    _run(config, library, runs, data, f"evaluate.{of}", None, log)
+
+
+@app.command()
+def rollback(
+    config: Config = TINY,
+    runs: Runs = RUNS,
+    role: Annotated[str, typer.Option(help="navigator or executor")] = "navigator",
+) -> None:
+    """Publish the version before again."""
+    from training import settings
+    from training.registry import Registry
+
+    told = settings.load(config).publish
+    if told is None:
+        raise InvalidRequest(f"{config} publishes nothing", hint="its section `publish` names a folder")
+    version = Registry(runs / config.stem / "published" / role, copy=told.to / role).rollback()
+    typer.echo(f"{role}: version {version.number} is back ({version.reason})")
+
+
+@app.command()
+def diagnose(
     navigator: Annotated[Path, typer.Option(help="its weights, or its folder in a run that still trains")] = Path(
         "models/reasonflux-tiny/navigator"
     ),
@@ -40,16 +126,40 @@ def evaluate(
     depth: Annotated[str, typer.Option(help="numbers of steps, such as 1,2,3")] = "1,2,3",
     seed: Annotated[int, typer.Option(help="another seed gives other problems")] = 0,
     examples: Annotated[int, typer.Option(min=0, help="errors shown of each kind")] = 3,
-    config: Config = Path("training/configs/tiny-cpu.yaml"),
-    library: Annotated[Path, typer.Option(help="template library")] = Path("services/template-store/library"),
+    config: Config = TINY,
+    library: Library = LIBRARY,
 ) -> None:
     """Try trained weights on held-out problems without any server, and list their errors by kind."""
     from rich.console import Console
 
-    from training import evaluate as stage
+    from training import diagnose as stage
     from training import greedy, tiny
 
     depths = tuple(int(part) for part in depth.split(","))
     roles = greedy.speaker("navigator", navigator, config), greedy.speaker("executor", executor, config)
     found = stage.run(*roles, tiny.read_library(library), depths, limit, seed)
     stage.show(Console(highlight=False), found, examples)
+
+
+@app.command("dry-run")
+def dry_run(config: Config = Path("training/configs/qwen2.5-7b.yaml")) -> None:
+    """Build the real trainers of a config on a tiny stand-in of its model, and print memory and time on paper."""
+    from training import dry_run as stage
+
+    stage.run(config)
+
+
+@app.command()
+def results(
+    reports: Annotated[Path, typer.Option(help="the reports of experiments")] = Path("training/reports"),
+    page: Annotated[Path, typer.Option(help="the page that is made of them")] = Path("docs/results/training.md"),
+    check: Annotated[bool, typer.Option("--check", help="only say whether the page is up to date")] = False,
+) -> None:
+    """Write docs/results/training.md from the reports."""
+    from training import results_page
+
+    if not check:
+        for path in results_page.generate(reports, page):
+            typer.echo(str(path))
+    elif stale := results_page.stale(reports, page):
+        raise InvalidRequest(f"not up to date: {', '.join(stale)}", hint="write them anew: reasonflux train results")

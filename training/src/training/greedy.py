@@ -23,7 +23,11 @@ def speaker(role: Role, folder: Path, config: Path, batch: int = 32) -> Say:
     """Greedy replies of the weights in `folder`: a Hugging Face folder, or a role's folder in a run that still trains
     (`checkpoint.pt`; `config` tells its shape). Raises InvalidRequest when there are no weights."""
     torch.set_num_threads(1)
-    model, tokenizer = _weights(role, folder, config)
+    return speaking(*_weights(role, folder, config), _MAX_TOKENS[role], batch)
+
+
+def speaking(model: Any, tokenizer: PreTrainedTokenizerFast, max_tokens: int, batch: int = 32) -> Say:
+    """Greedy replies of a model that is in memory."""
     model.eval()
 
     def say(prompts: Sequence[list[Message]]) -> list[str]:
@@ -35,7 +39,7 @@ def speaker(role: Role, folder: Path, config: Path, batch: int = 32) -> Say:
         replies = [""] * len(texts)
         for group in _groups(order, batch):
             for n, reply in zip(
-                group, _generated(model, tokenizer, [texts[n] for n in group], _MAX_TOKENS[role]), strict=True
+                group, _generated(model, tokenizer, [texts[n] for n in group], max_tokens), strict=True
             ):
                 replies[n] = reply
         return replies

@@ -1,15 +1,26 @@
-"""A training run as its config file tells it."""
+"""A training run as its config file tells it: one section a stage, each section the stage's own contract."""
 
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from reasonflux.contracts import Contract
 from reasonflux.errors import InvalidRequest
+from training.budget import BudgetConfig
+from training.carrying import CarryConfig
 from training.corpus import Mixture
+from training.corpus.noise import Noise
+from training.dpo import DpoConfig
+from training.pairs import PairConfig
+from training.publish import PublishConfig
+from training.rewards import RewardConfig
+from training.rollouts import RolloutConfig
 from training.scratch import ModelShape, Recipe
+from training.serving import EngineRef
+from training.sft import SftConfig
+from training.similar import SimilarConfig
 
 Role = Literal["navigator", "executor"]
 
@@ -20,15 +31,89 @@ class TokenizerConfig(Contract):
 
 
 class RoleConfig(Contract):
+    """A role that is trained from scratch."""
+
     shape: ModelShape = ModelShape()
     recipe: Recipe = Recipe()
 
 
+class StructureConfig(Contract):
+    """Structure data before the plans, paper Eq. 2."""
+
+    conversations: int = Field(default=2_000, ge=1, description="seen before the first plan")
+    reverse: float = Field(default=0.5, ge=0, le=1, description="share that names a template from its description")
+
+
+class ProblemsConfig(Contract):
+    """The problems that trajectories are sampled for."""
+
+    depths: tuple[int, ...] = (1, 2)
+    count: int = Field(default=600, ge=1)
+    seed: int = Field(default=101, description="another one for each round is made from it")
+    watched: int = Field(
+        default=0, ge=0, description="problems on which greedy plans are tried during dpo, to stop it in time"
+    )
+    dataset: Path | None = Field(default=None, description="JSONL of problem and answer; None: the ladder")
+
+
+class EnginesConfig(Contract):
+    navigator: EngineRef = EngineRef(model="navigator")
+    executor: EngineRef = EngineRef(model="executor")
+
+
+class EvaluateConfig(Contract):
+    """What weights are measured on. The same section gives the same held-out problems."""
+
+    depths: tuple[int, ...] = (1, 2)
+    count: int = Field(default=500, ge=1)
+    seed: int = 2_000_003
+    samples: int = Field(default=3, ge=1, le=64, description="trajectories per problem; the first one is greedy")
+    similar: int = Field(default=1, ge=0, description="similar problems per problem, for the trajectory reward")
+    dataset: Path | None = None
+
+
+class PublishTo(PublishConfig):
+    """The gate, and where the weights go that pass it."""
+
+    to: Path = Field(description="a folder with one folder for each role; what it holds is what new weights must beat")
+    title: str = "ReasonFlux navigator"
+
+
 class RunConfig(Contract):
+    """A whole run. Either `roles` are trained from scratch, or `sft` tunes a pretrained model, or `start` is given."""
+
     seed: int = 1
+    profile: Literal["compact", "instruct"] = "compact"
     tokenizer: TokenizerConfig = TokenizerConfig()
     mixture: Mixture = Mixture()
-    roles: dict[Role, RoleConfig]
+    noise: Noise | None = Field(default=None, description="a corpus that is as faulty as an extracted one")
+    structure: StructureConfig | None = None
+    roles: dict[Role, RoleConfig] = Field(default_factory=dict)
+    sft: SftConfig | None = None
+    start: Path | None = Field(default=None, description="SFT weights of another run, in place of our own")
+    executor: Path | None = Field(default=None, description="the executor's weights, where it is not trained here")
+    launch: tuple[str, ...] = Field(default=(), description="what sft and dpo are started with, for several GPUs")
+    engines: EnginesConfig = EnginesConfig()
+    problems: ProblemsConfig = ProblemsConfig()
+    similar: SimilarConfig = SimilarConfig()
+    rollouts: RolloutConfig = RolloutConfig()
+    carry: CarryConfig = CarryConfig()
+    rewards: RewardConfig = RewardConfig()
+    pairs: PairConfig = PairConfig()
+    dpo: DpoConfig = DpoConfig()
+    iterations: int = Field(default=1, ge=0, description="rounds of rollouts, rewards, pairs and dpo")
+    evaluate: EvaluateConfig = EvaluateConfig()
+    budget: BudgetConfig | None = Field(default=None, description="what is trained on what, for the figures on paper")
+    publish: PublishTo | None = Field(default=None, description="None: nothing is published")
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> "RunConfig":
+        ways = [bool(self.roles), self.sft is not None, self.start is not None]
+        if sum(ways) != 1:
+            raise ValueError(
+                "a run has one of `roles` (from scratch), `sft` (a pretrained model) and `start` (weights)"
+            )
+        return self
 
 
 def load(path: Path) -> RunConfig:

@@ -1,42 +1,45 @@
-"""The tiny run: tokenizer, then navigator and executor at the same time on a core each, then publish.
+"""Stage sft for tiny models: tokenizer, then every role of the config from scratch, at the same time on a core each.
 
-in    configs/tiny-cpu.yaml, the templates of the ladder in the library
-out   runs/<name>/ (tokenizer, checkpoints, curves) and models/reasonflux-tiny/<role>/
-run   make train-tiny        (or: reasonflux train tiny --config training/configs/tiny-cpu.yaml)
+in    a run's config (configs/tiny-cpu.yaml), the templates of the ladder in the library
+out   <out>/<role>/: checkpoint.pt, curve.csv, weights/
+run   reasonflux train run --config training/configs/tiny-cpu.yaml       (make train-tiny)
 
 A run that was stopped goes on at its last checkpoints.
 """
 
 import multiprocessing
 import os
-from itertools import islice
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
 from evaluation.ladder import ALL, Split
+from reasonflux.errors import ReasonFluxError
 from template_store import library as templates
 from training import corpus, publish, scratch
-from training.settings import Role, RunConfig, load
+from training.corpus.noise import Teacher
+from training.corpus.structure import structure_conversations
+from training.settings import Role, RunConfig
 from training.tokenizer import train_tokenizer
 
 HELDOUT_SEED_OFFSET = 1_000_003
 HELDOUT_SAMPLE = 2_000
 
-_CONVERSATIONS = {"navigator": corpus.navigator_conversations, "executor": corpus.executor_conversations}
+
+class TrainingFailed(ReasonFluxError):
+    """A role's process died."""
 
 
-def run(config_path: Path, library_folder: Path, runs: Path, models: Path) -> None:
-    """Train both roles and publish them."""
+def train(config: RunConfig, library: corpus.Library, out: Path) -> str:
+    """Train all roles; what they did, in half a line. Raises TrainingFailed."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    config, folder = load(config_path), runs / config_path.stem
-    library = read_library(library_folder)
-    tokenizer = prepare_tokenizer(config, library, folder)
-    print(f"{len(library)} templates, {len(tokenizer)} tokens; checkpoints and curves in {folder}", flush=True)
+    tokenizer = prepare_tokenizer(config, library, out)
+    print(f"{len(library)} templates, {len(tokenizer)} tokens; checkpoints and curves in {out}", flush=True)
     context = multiprocessing.get_context("spawn")
     workers = {
-        role: context.Process(target=train_role, args=(role, config_path, library_folder, folder), name=role)
-        for role in config.roles
+        role: context.Process(target=train_role, args=(role, config, library, out), name=role) for role in config.roles
     }
     for worker in workers.values():
         worker.start()
@@ -44,9 +47,10 @@ def run(config_path: Path, library_folder: Path, runs: Path, models: Path) -> No
         worker.join()
     failed = [role for role, worker in workers.items() if worker.exitcode]
     if failed:
-        raise SystemExit(f"training failed for {', '.join(failed)}; run it again to go on at the last checkpoint")
-    for role in config.roles:
-        publish.publish(role, folder / role, models / role)
+        raise TrainingFailed(
+            f"training failed for {', '.join(failed)}", hint="run it again to go on at the last checkpoint"
+        )
+    return ", ".join(f"{role} {chosen.recipe.tokens / 1e6:.0f}M tokens" for role, chosen in config.roles.items())
 
 
 def read_library(folder: Path) -> corpus.Library:
@@ -72,17 +76,31 @@ def prepare_tokenizer(config: RunConfig, library: corpus.Library, folder: Path) 
     return PreTrainedTokenizerFast.from_pretrained(path)
 
 
-def train_role(role: Role, config_path: Path, library_folder: Path, folder: Path) -> None:
+def train_role(role: Role, config: RunConfig, library: corpus.Library, folder: Path) -> None:
     """One role, from its checkpoint if there is one, to its weights in `folder/<role>/weights`."""
-    config, library = load(config_path), read_library(library_folder)
-    tokenizer = prepare_tokenizer(config, library, folder)
-    chosen, make = config.roles[role], _CONVERSATIONS[role]
+    tokenizer, chosen = prepare_tokenizer(config, library, folder), config.roles[role]
+    heldout = conversations(role, config.model_copy(update={"noise": None}), library, Split.HELDOUT)
     model = scratch.train(
-        make(library, config.seed, config.mixture),
-        islice(make(library, config.seed + HELDOUT_SEED_OFFSET, config.mixture, Split.HELDOUT), HELDOUT_SAMPLE),
+        conversations(role, config, library),
+        islice(heldout, HELDOUT_SAMPLE),
         tokenizer,
         chosen.shape,
         chosen.recipe,
         folder / role,
     )
     publish.save_weights(model, tokenizer, folder / role / "weights")
+
+
+def conversations(
+    role: Role, config: RunConfig, library: corpus.Library, split: Split = Split.TRAIN
+) -> Iterator[corpus.Conversation]:
+    """What a role learns from. Held-out ones are other problems, told without noise and without structure data."""
+    seed = config.seed if split is Split.TRAIN else config.seed + HELDOUT_SEED_OFFSET
+    if role == "executor":
+        return corpus.executor_conversations(library, seed, config.mixture, split)
+    teacher = Teacher(library, config.noise) if config.noise else None
+    plans = corpus.navigator_conversations(library, seed, config.mixture, split, teacher)
+    if config.structure is None or split is not Split.TRAIN:
+        return plans
+    structure = structure_conversations(library, seed, config.structure.reverse)
+    return chain(islice(structure, config.structure.conversations), plans)

@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator, Mapping
 from random import Random
 
-from evaluation.ladder import LadderProblem, Split, Stage
+from evaluation.ladder import LadderProblem, Split, Stage, generate
 from evaluation.ladder.outside import outside
 from executor import prompting
-from reasonflux.contracts import InstantiateRequest, KnownResult, Problem, ThoughtTemplate
+from reasonflux.contracts import InstantiateRequest, KnownResult, Problem, Statement, ThoughtTemplate
 from reasonflux.engine import Message
+from training.corpus.follow_ups import FollowUp, follow_ups
 from training.corpus.mixture import (
     DEFAULT,
     RETRY,
@@ -29,7 +30,11 @@ def executor_conversations(
     rng = Random(seed)
     problems = training_problems(library, split, seed, mixture)
     declined = outside(split, seed=seed)
+    following = follow_ups(generate(split, (2,), seed=seed), rng)
     while True:
+        if mixture.follow_up and rng.random() < mixture.follow_up:
+            yield _follow_up_step(next(following), library)
+            continue
         if rng.random() < mixture.outside / 2:
             yield _outside_step(next(declined), rng.choice(list(library.values())))
             continue
@@ -58,7 +63,7 @@ def _step_conversation(
     problem: LadderProblem, stage: Stage, library: Library, rng: Random, mixture: Mixture
 ) -> Conversation:
     template = library[stage.template_id]
-    request = request_of(problem, stage, template)
+    request, stage = _later(request_of(problem, stage, template), stage, rng.randint(0, mixture.shift // 2))
     if rng.random() < mixture.mismatch:
         return _exchange(_mismatch(request, stage, library, rng), {"fits": False, "reasoning": UNFIT})
     if rng.random() < mixture.no_template:
@@ -68,6 +73,14 @@ def _step_conversation(
         request = request.model_copy(update={"attempt": 2, "feedback": RETRY})
     reply = {"fits": True, "reasoning": _reasoning(template, stage), "bindings": stage.bindings}
     return _exchange(request, reply)
+
+
+def _later(request: InstantiateRequest, stage: Stage, shift: int) -> tuple[InstantiateRequest, Stage]:
+    """The same step further down a problem deeper than any here, where earlier results have higher numbers."""
+    moved = {result.name: f"r{int(result.name[1:]) + shift}" for result in request.known}
+    known = tuple(result.model_copy(update={"name": moved[result.name]}) for result in request.known)
+    bindings = {variable: moved.get(value, value) for variable, value in stage.bindings.items()}
+    return request.model_copy(update={"known": known}), stage.model_copy(update={"bindings": bindings})
 
 
 def _mismatch(request: InstantiateRequest, stage: Stage, library: Library, rng: Random) -> InstantiateRequest:
@@ -82,6 +95,14 @@ def _outside_step(text: str, template: ThoughtTemplate) -> Conversation:
     statements = Problem(text=text).statements
     request = InstantiateRequest(goal=f"Find {template.name}", template=template, statements=statements)
     return _exchange(request, {"fits": False, "reasoning": UNFIT})
+
+
+def _follow_up_step(asked: FollowUp, library: Library) -> Conversation:
+    stage, template = asked.stage, library[asked.stage.template_id]
+    own = Problem(text=asked.text).statements
+    told = Statement(id=stage.uses[-1], text=asked.told)
+    request = InstantiateRequest(goal=stage.goal, template=template, statements=(*own, told))
+    return _exchange(request, {"fits": True, "reasoning": _reasoning(template, stage), "bindings": stage.bindings})
 
 
 def _reasoning(template: ThoughtTemplate, stage: Stage) -> str:

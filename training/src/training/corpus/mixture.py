@@ -9,6 +9,7 @@ from reasonflux.contracts import ThoughtTemplate
 
 Library = Mapping[str, ThoughtTemplate]
 
+TAGS_PER_QUERY = 2
 UNFIT = "the template does not fit the statements"
 RETRY = "the calculation failed"
 
@@ -37,6 +38,14 @@ class Mixture:
     hopeless: float = 0.25
     """Of the sessions with an unfit template: those where the second choice is unfit too."""
     horizon: float = 0.08
+    """Of the problems that the view holds whole: those that are planned a horizon at a time nevertheless."""
+    whole: float = 0.0
+    """Of the longer problems: those that are planned whole nevertheless."""
+    two_at_a_time: float = 0.1
+    shift: int = 12
+    """How far the numbers of statements are moved up in views, so that deep problems look like shallow ones; the
+    numbers of steps by half of it."""
+    follow_up: float = 0.06
     no_template: float = 0.08
     mismatch: float = 0.15
     second_try: float = 0.04

@@ -1,12 +1,15 @@
-"""Navigator conversations: sessions simulated from gold trajectories, some with an injected error."""
+"""Navigator conversations: sessions simulated from gold trajectories, some with an injected error.
 
-from collections.abc import Iterator, Mapping
+A session that is planned a horizon at a time gives a conversation for each plan: that is how its prompts are rendered.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from random import Random
 
-from evaluation.ladder import LadderProblem, Split, Stage
+from evaluation.ladder import LadderProblem, Split, Stage, generate
 from evaluation.ladder.outside import outside
-from navigator import planning, replies
+from navigator import planning, replies, view
 from reasonflux.contracts import (
     Entry,
     Event,
@@ -26,9 +29,11 @@ from reasonflux.contracts import (
     Trajectory,
     Verdict,
 )
+from training.corpus.follow_ups import FollowUp, follow_ups
 from training.corpus.mixture import (
     DEFAULT,
     RETRY,
+    TAGS_PER_QUERY,
     UNFIT,
     Conversation,
     Library,
@@ -37,8 +42,9 @@ from training.corpus.mixture import (
     misread,
     training_problems,
 )
+from training.corpus.noise import Teacher
+from training.corpus.shifting import shifted
 
-TAGS_PER_QUERY = 2
 OUTSIDE = "outside my templates"
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,17 +52,24 @@ _SESSION = "corpus"
 
 
 def navigator_conversations(
-    library: Library, seed: int, mixture: Mixture = DEFAULT, split: Split = Split.TRAIN
+    library: Library,
+    seed: int,
+    mixture: Mixture = DEFAULT,
+    split: Split = Split.TRAIN,
+    teacher: Teacher | None = None,
 ) -> Iterator[Conversation]:
-    """Sessions as the navigator sees them, without end."""
+    """Sessions as the navigator sees them, without end; with a `teacher`, first plans as faulty as it tells them."""
     rng = Random(seed)
     problems = training_problems(library, split, seed, mixture)
     declined = outside(split, seed=seed)
+    following = follow_ups(generate(split, (2,), seed=seed), rng)
     while True:
         if rng.random() < mixture.outside:
             yield _declined_session(next(declined))
+        elif mixture.follow_up and rng.random() < mixture.follow_up:
+            yield _follow_up_session(next(following), library)
         else:
-            yield _Simulation(next(problems), library, rng, mixture).run()
+            yield from _Simulation(next(problems), library, rng, mixture, teacher).run()
 
 
 def step_of(stage: Stage, template: ThoughtTemplate, step_id: int, renumber: Mapping[int, int] | None = None) -> Step:
@@ -66,63 +79,100 @@ def step_of(stage: Stage, template: ThoughtTemplate, step_id: int, renumber: Map
     return Step(id=step_id, goal=stage.goal, query=query, uses=tuple(uses))
 
 
-def abstraction_of(problem: LadderProblem) -> str:
-    """What the problem asks for, stage by stage, in few words."""
-    return "; ".join(stage.goal.split(", ", 1)[-1].removeprefix("Find ") for stage in problem.stages)
+def abstraction_of(stages: Sequence[Stage]) -> str:
+    """What the stages ask for, one by one, in few words."""
+    return "; ".join(stage.goal.split(", ", 1)[-1].removeprefix("Find ") for stage in stages)
+
+
+def _last_used(stages: Sequence[Stage]) -> int:
+    """The number of the last statement that one of the stages uses."""
+    return max((int(use[1:]) for stage in stages for use in stage.uses if use.startswith("s")), default=0)
 
 
 class _Simulation:
-    """One gold session, perhaps with an injected error, as a journal."""
+    """One gold session, perhaps with injected errors, as a journal."""
 
-    def __init__(self, problem: LadderProblem, library: Library, rng: Random, mixture: Mixture) -> None:
-        self.problem, self.library, self.rng, self.mixture = problem, library, rng, mixture
+    def __init__(
+        self, problem: LadderProblem, library: Library, rng: Random, mixture: Mixture, teacher: Teacher | None
+    ) -> None:
+        self.problem, self.library, self.rng, self.mixture, self.teacher = problem, library, rng, mixture, teacher
         self.entries: list[Entry] = []
         self.unlearned: set[str] = set()  # replies that are shown but not learned
-        self.horizon = rng.choice((1, 2)) if rng.random() < mixture.horizon else None
+        self.step_ids: dict[int, int] = {}  # of the stages: revised steps get new ids
+        self.used_ids = 0
+        self.horizon = self.chosen_horizon()
 
-    def run(self) -> Conversation:
-        problem, rng = self.problem, self.rng
-        self.add(SessionStarted(problem=Problem(text=problem.text), options=Options(horizon=self.horizon)))
-        spoiled = None
-        if self.horizon is None and rng.random() < self.mixture.unfit_template:
-            spoiled = rng.randrange(problem.depth)
-        plain = self.horizon is None and spoiled is None
-        steps = [step_of(s, self.library[s.template_id], s.id) for s in problem.stages]
+    def chosen_horizon(self) -> int | None:
+        """As the service chooses, and now and then as a client does."""
+        long = view.horizon_for(Problem(text=self.problem.text)) is not None
+        if long and self.rng.random() < self.mixture.whole:
+            return None
+        if long or self.rng.random() < self.mixture.horizon:
+            return 2 if self.rng.random() < self.mixture.two_at_a_time else 1
+        return None
+
+    def run(self) -> Iterator[Conversation]:
+        stages = self.problem.stages
+        self.add(SessionStarted(problem=Problem(text=self.problem.text), options=Options(horizon=self.horizon)))
+        size = self.horizon or len(stages)
+        shift = self.rng.randint(0, self.mixture.shift), self.rng.randint(0, self.mixture.shift // 2)
+        for first in range(0, len(stages), size):
+            told, goes_on = self.part(stages[first : first + size], last=first + size >= len(stages))
+            yield shifted(told, *shift) if self.horizon else told
+            if not goes_on:
+                return
+
+    def part(self, stages: Sequence[Stage], last: bool) -> tuple[Conversation, bool]:
+        """What is planned in one go, carried out and reviewed; and whether the session goes on behind it."""
+        rng = self.rng
+        spoiled = rng.randrange(len(stages)) if rng.random() < self.mixture.unfit_template else None
+        steps = self.steps(stages)
         if spoiled is not None:
             steps[spoiled] = self.spoil(steps[spoiled])
-        self.plan(steps, learn=spoiled is None)
-        if plain and rng.random() < self.mixture.plan_only:
-            return self.conversation()
-        for position, stage in enumerate(problem.stages):
+        elif self.teacher is not None:
+            steps = list(self.teacher.retell(steps, rng))
+        planned = self.plan(stages, steps, last, learn=spoiled is None)
+        if self.teacher is not None:
+            return planned, False
+        only = spoiled is None and rng.random() < self.mixture.plan_only
+        for position, (stage, step) in enumerate(zip(stages, steps, strict=True)):
             if position == spoiled:
-                return self.recover(position)
+                return self.recover(stages[position:], step.id, last)
             if rng.random() < self.mixture.failed_calculation:
-                self.fail(stage.id, FailureKind.CALCULATION_ERROR)
-                self.review(stage.id, Review(verdict=Verdict.RETRY, reason=RETRY))
-            last = position == problem.depth - 1
-            self.succeed(stage.id, stage.result, last)
-        return self.conversation()
+                self.fail(step.id, FailureKind.CALCULATION_ERROR)
+                self.review(step.id, Review(verdict=Verdict.RETRY, reason=RETRY))
+            self.succeed(step.id, stage.result, last and stage is stages[-1])
+        return planned if only else self.conversation(), not last
 
-    def plan(self, steps: list[Step], learn: bool) -> None:
-        size = self.horizon or len(steps)
-        first = steps[:size]
-        trajectory = Trajectory(
-            abstraction=abstraction_of(self.problem), steps=tuple(first), complete=size >= len(steps)
-        )
+    def steps(self, stages: Sequence[Stage]) -> list[Step]:
+        """The stages' gold steps under the next ids."""
+        made = []
+        for stage in stages:
+            self.used_ids += 1
+            self.step_ids[stage.id] = self.used_ids
+            made.append(step_of(stage, self.library[stage.template_id], self.used_ids, self.step_ids))
+        return made
+
+    def plan(self, stages: Sequence[Stage], steps: Sequence[Step], last: bool, learn: bool) -> Conversation:
+        done = self.dealt_with(stages) if self.horizon and not last else ()
+        abstraction = abstraction_of(stages)
+        trajectory = Trajectory(abstraction=abstraction, steps=tuple(steps), done=done, complete=last)
         if not learn:
             self.unlearned.add(replies.write_plan(trajectory))
         self.add(PlanMade(trajectory=trajectory))
-        self.later = steps[size:]
+        return self.conversation()
+
+    def dealt_with(self, stages: Sequence[Stage]) -> tuple[str, ...]:
+        """The statements up to the last one that these stages use, from where the stages before them ended."""
+        before = [stage for stage in self.problem.stages if stage.id < stages[0].id]
+        return tuple(f"s{n}" for n in range(_last_used(before) + 1, _last_used(stages) + 1))
 
     def succeed(self, step_id: int, result: str, last: bool) -> None:
         self.add(StepInstantiated(step_id=step_id, attempt=1, instantiation=Instantiation(result=result)))
         if last:
             self.review(step_id, Review(verdict=Verdict.FINISH, reason="solved", answer=f"r{step_id}"))
-            return
-        self.review(step_id, Review(verdict=Verdict.CONTINUE, reason="ok"))
-        horizon_reached = self.horizon and step_id % self.horizon == 0 and self.later
-        if horizon_reached:
-            self.plan(self.later, learn=True)
+        else:
+            self.review(step_id, Review(verdict=Verdict.CONTINUE, reason="ok"))
 
     def fail(self, step_id: int, kind: FailureKind) -> None:
         failure = Failure(kind=kind, message=UNFIT)
@@ -131,28 +181,25 @@ class _Simulation:
     def review(self, step_id: int, review: Review) -> None:
         self.add(StepReviewed(step_id=step_id, attempt=1, review=review))
 
-    def recover(self, position: int) -> Conversation:
+    def recover(self, stages: Sequence[Stage], failed: int, last: bool) -> tuple[Conversation, bool]:
         """The spoiled step is found unfit; the rest of the plan is made again, in vain or well."""
-        stages = self.problem.stages[position:]
-        kept = {stage.id: stage.id for stage in self.problem.stages[:position]}
-        fresh = {stage.id: self.problem.depth + n for n, stage in enumerate(stages, 1)}
-        self.fail(stages[0].id, FailureKind.TEMPLATE_UNFIT)
-        steps = [step_of(s, self.library[s.template_id], fresh[s.id], kept | fresh) for s in stages]
+        self.fail(failed, FailureKind.TEMPLATE_UNFIT)
+        steps = self.steps(stages)
         hopeless = self.rng.random() < self.mixture.hopeless
         if hopeless:
             steps[0] = self.spoil(steps[0])
-        remainder = Trajectory(abstraction=abstraction_of(self.problem), steps=tuple(steps))
+        remainder = Trajectory(abstraction=abstraction_of(stages), steps=tuple(steps), complete=last)
         review = Review(verdict=Verdict.REVISE, reason="another template is needed", remainder=remainder)
         if hopeless:
             self.unlearned.add(replies.write_review(review))
-        self.review(stages[0].id, review)
+        self.review(failed, review)
         if hopeless:
             self.fail(steps[0].id, FailureKind.TEMPLATE_UNFIT)
             self.review(steps[0].id, Review(verdict=Verdict.FINISH, reason="no template fits"))
-            return self.conversation()
-        for stage in stages:
-            self.succeed(fresh[stage.id], stage.result, last=stage is stages[-1])
-        return self.conversation()
+            return self.conversation(), False
+        for stage, step in zip(stages, steps, strict=True):
+            self.succeed(step.id, stage.result, last and stage is stages[-1])
+        return self.conversation(), not last
 
     def spoil(self, step: Step) -> Step:
         """The same step with another template, and half of the time with that template's goal."""
@@ -176,6 +223,18 @@ def _declined_session(text: str) -> Conversation:
     events: list[Event] = [
         SessionStarted(problem=Problem(text=text)),
         PlanMade(trajectory=Trajectory(abstraction=OUTSIDE)),
+    ]
+    return _turns([Entry(seq=n, at=_EPOCH, event=event) for n, event in enumerate(events, 1)], set())
+
+
+def _follow_up_session(asked: FollowUp, library: Library) -> Conversation:
+    step = step_of(asked.stage, library[asked.stage.template_id], 1)
+    done = Instantiation(result=asked.stage.result)
+    events: list[Event] = [
+        SessionStarted(problem=Problem(text=asked.text), turns=(asked.turn,)),
+        PlanMade(trajectory=Trajectory(abstraction=abstraction_of([asked.stage]), steps=(step,))),
+        StepInstantiated(step_id=1, attempt=1, instantiation=done),
+        StepReviewed(step_id=1, attempt=1, review=Review(verdict=Verdict.FINISH, reason="solved", answer="r1")),
     ]
     return _turns([Entry(seq=n, at=_EPOCH, event=event) for n, event in enumerate(events, 1)], set())
 

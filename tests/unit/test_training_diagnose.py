@@ -12,7 +12,7 @@ from reasonflux.contracts import Problem, Trajectory
 from reasonflux.engine import Message
 
 pytest.importorskip("torch")
-from training import evaluate, tiny
+from training import diagnose, tiny
 from training.corpus import OUTSIDE, Library, abstraction_of, step_of
 
 DEPTHS, LIMIT, SEED = (1, 2, 3), 12, 4
@@ -36,7 +36,7 @@ class Gold:
         self.bindings = {}
         for problem in problems():
             steps = tuple(step_of(stage, library[stage.template_id], stage.id) for stage in problem.stages)
-            plan = Trajectory(abstraction=abstraction_of(problem), steps=steps)
+            plan = Trajectory(abstraction=abstraction_of(problem.stages), steps=steps)
             statements = Problem(text=problem.text).statements
             self.plans["\n".join(f"{s.id}: {s.text}" for s in statements)] = write_plan(plan)
             for stage in problem.stages:
@@ -55,14 +55,14 @@ class Gold:
 
 def test_gold_replies_are_all_right(library: Library) -> None:
     gold = Gold(library)
-    found = evaluate.run(gold.navigator, gold.executor, library, DEPTHS, LIMIT, SEED)
-    assert {case.verdict for cases in found.cases.values() for case in cases} == {evaluate.RIGHT}
+    found = diagnose.run(gold.navigator, gold.executor, library, DEPTHS, LIMIT, SEED)
+    assert {case.verdict for cases in found.cases.values() for case in cases} == {diagnose.RIGHT}
     assert [len(cases) for cases in found.cases.values()] == [24, 12, 12, 3]
 
 
 def test_errors_are_told_apart(library: Library) -> None:
     gold = Gold(library)
-    found = evaluate.run(
+    found = diagnose.run(
         lambda prompts: ["{}" for _ in prompts],
         lambda prompts: ['{"fits":false,"reasoning":"no"}' for _ in prompts],
         library, DEPTHS, LIMIT, SEED,
@@ -74,5 +74,5 @@ def test_errors_are_told_apart(library: Library) -> None:
         "together": {"no plan"},
         "declining": {"unreadable reply"},
     }
-    found = evaluate.run(gold.navigator, lambda prompts: ["no JSON" for _ in prompts], library, DEPTHS, LIMIT, SEED)
+    found = diagnose.run(gold.navigator, lambda prompts: ["no JSON" for _ in prompts], library, DEPTHS, LIMIT, SEED)
     assert {case.verdict for case in found.cases["together"]} == {"step failed: unparsable_reply"}

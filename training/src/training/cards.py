@@ -1,0 +1,55 @@
+"""The model card of a run's weights, from the run's config and evaluations."""
+
+from training.evaluate import Evaluation
+from training.model_card import Card, Score
+from training.settings import Role, RunConfig
+
+
+def card(config: RunConfig, role: Role, reached: Evaluation, before: Evaluation | None) -> Card:
+    """What someone must know who serves these weights."""
+    chosen = config.roles.get(role)
+    base = None if config.sft is None else config.sft.model
+    origin = f"from scratch: {chosen.shape.layers} layers of {chosen.shape.hidden}" if chosen else f"from {base}"
+    return Card(
+        title=f"{config.publish.title if config.publish else 'ReasonFlux'} ({role})",
+        summary=f"The {role} of a ReasonFlux system, {origin}. It speaks the {config.profile} prompts only.",
+        base_model=base,
+        use=f"Serve it with vLLM; set REASONFLUX_{role.upper()}_PROFILE={config.profile}. Other prompts give nothing.",
+        data=_data(config),
+        not_trained_on=("benchmark files of any kind", "held-out ladder problems (the split is by hash of the text)"),
+        recipe=_recipe(config, role),
+        scores=_scores(reached, before),
+        scores_on=f"{len(reached.outcomes)} held-out ladder problems: greedy plans, no review, templates found by name",
+        limits=(
+            "English in the wordings of the ladder's families; other kinds of problems are declined or misread",
+            "it was trained on the 48 templates of the ladder; a library may hold more, plans name only these",
+        ),
+    )
+
+
+def _data(config: RunConfig) -> tuple[str, ...]:
+    depths = ", ".join(map(str, sorted(set(config.mixture.depths))))
+    told = [f"generated problems of the ladder's training split, depths {depths}, with injected errors and follow-ups"]
+    if config.structure is not None:
+        told.append("structure data: the templates' names and tags with their descriptions and scopes")
+    if config.noise is not None:
+        told.append("faulty plans of a simulated teacher, as an extracted corpus has them")
+    return tuple(told)
+
+
+def _recipe(config: RunConfig, role: Role) -> tuple[str, ...]:
+    chosen = config.roles.get(role)
+    told = [f"{chosen.recipe.tokens / 1e6:.0f}M tokens, Muon and AdamW, seed {config.seed}" if chosen else "SFT by TRL"]
+    if role == "navigator" and config.iterations:
+        told.append(
+            f"{config.iterations} × rollouts, rewards on similar problems, pairs, DPO (beta {config.dpo.beta}, "
+            f"lr {config.dpo.lr}); the best round is published"
+        )
+    return tuple(told)
+
+
+def _scores(reached: Evaluation, before: Evaluation | None) -> tuple[Score, ...]:
+    def score(name: str, depth: int | None) -> Score:
+        return Score(name=name, right=reached.success(depth=depth), before=before and before.success(depth=depth))
+
+    return (*(score(f"depth {depth}", depth) for depth in reached.depths), score("all", None))

@@ -1,0 +1,277 @@
+"""A run's course: every stage that its config asks for, in order, from the library to published weights.
+
+    tokenizer → sft → [rollouts → rewards → pairs → dpo] × iterations → evaluate → publish
+
+in    a `RunConfig`, the template library
+out   runs/<name>/: a folder for each stage; published weights where the config says so
+run   reasonflux train run --config training/configs/tiny-cpu.yaml       (make train-tiny)
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from evaluation.ladder import LadderProblem, Split, generate
+from navigator.view import horizon_for
+from reasonflux.contracts import Contract, Problem
+from reasonflux.engine import Engine, OpenAIEngine, engine_http
+from reasonflux.errors import InvalidRequest
+from template_store import library as template_files
+from training import dpo, evaluate, pairs, publish, rewards, rollouts, similar, tiny, watching
+from training.cards import card
+from training.carrying import ByName, Carrier, carrying
+from training.evaluate import Evaluation
+from training.launching import sft as launched_sft
+from training.ledger import read
+from training.pipeline import Stage, contents, fingerprint
+from training.records import Pair, Rewarded, TrainingProblem
+from training.registry import Registry
+from training.serving import serve
+from training.settings import EvaluateConfig, Role, RunConfig
+from training.similar import SimilarProblems
+
+_ROUND_SEEDS = 7_919
+"""Between the rounds' seeds: each round samples other problems."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """One run: its config, its folder, the library that it is trained on."""
+
+    config: RunConfig
+    folder: Path
+    library_folder: Path
+    data: Path | None = None
+    """JSONL of conversations, for a pretrained model (`training.corpus.dataset`)."""
+
+    def stages(self) -> list[Stage]:
+        """All stages, in order."""
+        first = [] if self.config.start else [self._sft()]
+        rounds = [stage for number in range(1, self.config.iterations + 1) for stage in self._round(number)]
+        return [*first, *rounds, *self._evaluations(), *self._publishing()]
+
+    def navigator(self, number: int) -> Path:
+        """The navigator's weights after a round; 0 is SFT."""
+        if number:
+            return self.folder / f"dpo.{number}" / "weights"
+        if self.config.start:
+            return self.config.start
+        return self.folder / "sft" / ("navigator/weights" if self.config.roles else "weights")
+
+    @property
+    def executor(self) -> Path:
+        if self.config.executor is not None:
+            return self.config.executor
+        if "executor" not in self.config.roles:
+            raise InvalidRequest("nothing says who the executor is", hint="train one in `roles`, or name its weights")
+        return self.folder / "sft" / "executor" / "weights"
+
+    # --- sft ---------------------------------------------------------------------------------------------------------
+
+    def _sft(self) -> Stage:
+        config = self.config
+        if config.roles:
+            depends = fingerprint(
+                config.seed, config.tokenizer, config.mixture, config.noise, config.structure, config.roles
+            )
+            return Stage("sft", self._from_scratch, (Path("sft"),), depends, resumes=True)
+        if config.sft is None or self.data is None:
+            raise InvalidRequest("there is no data to tune on", hint="make it first: reasonflux train corpus")
+        depends = fingerprint(config.sft, contents(self.data))
+        data = self.data
+        return Stage("sft", lambda out: launched_sft(config, data, out), (Path("sft"),), depends, resumes=True)
+
+    def _from_scratch(self, out: Path) -> str:
+        return tiny.train(self.config, tiny.read_library(self.library_folder), out)
+
+    # --- a round of preference optimisation --------------------------------------------------------------------------
+
+    def _round(self, number: int) -> list[Stage]:
+        config, before = self.config, self.navigator(number - 1)
+        sampled, rewarded, paired = (self.folder / f"{name}.{number}" for name in ("rollouts", "rewards", "pairs"))
+        problems = fingerprint(config.problems, config.similar, number)
+        given = _digest(config.start) if config.start and number == 1 else None
+        return [
+            Stage(
+                f"rollouts.{number}",
+                lambda out: self._sample(before, self._problems(number), out),
+                (Path(sampled.name),),
+                fingerprint(problems, config.rollouts, config.engines, config.carry, given),
+                resumes=True,
+            ),
+            Stage(
+                f"rewards.{number}",
+                lambda out: self._reward(sampled / "rollouts.jsonl", self._ladder(number), out),
+                (Path(rewarded.name),),
+                fingerprint(config.rewards, config.carry, config.executor and _digest(config.executor)),
+                resumes=True,
+            ),
+            Stage(
+                f"pairs.{number}",
+                lambda out: _said(pairs.run(config.pairs, rewarded / "rewards.jsonl", out), Pair, "pairs"),
+                (Path(paired.name),),
+                fingerprint(config.pairs),
+            ),
+            Stage(
+                f"dpo.{number}",
+                lambda out: self._prefer(before, paired / "pairs.jsonl", out),
+                (Path(f"dpo.{number}"),),
+                fingerprint(config.dpo),
+                resumes=True,
+            ),
+        ]
+
+    async def _sample(self, weights: Path, problems: Sequence[TrainingProblem], out: Path) -> str:
+        async with self._engines(weights) as (navigator, model, carrier):
+            path = await rollouts.run(self.config.rollouts, problems, navigator, model, out, carrier)
+        return f"{sum(1 for _ in path.open('rb')):,} trajectories for {len(problems):,} problems"
+
+    async def _reward(self, sampled: Path, ladder: Sequence[LadderProblem], out: Path) -> str:
+        source, count = await self._similar(ladder), self.config.similar.count
+        async with self._executing() as carrier:
+            path = await rewards.run(self.config.rewards, sampled, source, count, carrier, out)
+        found = [one.reward for one in read(path, Rewarded)]
+        return f"mean trajectory reward {sum(found) / len(found):.3f} of {len(found):,} rollouts"
+
+    def _prefer(self, before: Path, paired: Path, out: Path) -> str:
+        dpo.run(self.config.dpo, before, paired, out, self._watched())
+        return f"{sum(1 for _ in paired.open('rb')):,} pairs"
+
+    def _watched(self) -> dpo.HeldoutReward | None:
+        """The success of greedy plans on problems that no round samples: it says when to stop."""
+        config = self.config.problems
+        if not config.watched:
+            return None
+        library = tiny.read_library(self.library_folder)
+        stream = generate(Split.TRAIN, config.depths, seed=config.seed - 1)
+        planned_whole = (problem for problem in stream if horizon_for(Problem(text=problem.text)) is None)
+        return watching.success(self.executor, library, list(islice(planned_whole, config.watched)))
+
+    # --- evaluation --------------------------------------------------------------------------------------------------
+
+    def _evaluations(self) -> list[Stage]:
+        return [self._evaluation(number) for number in range(self.config.iterations + 1)]
+
+    def _evaluation(self, number: int) -> Stage:
+        name = f"dpo.{number}" if number else "sft"
+        made = () if self.config.start and not number else (name,)
+        needs = made if self.config.executor or not self.config.roles else tuple(dict.fromkeys(("sft", *made)))
+        return self._evaluation_of(name, self.navigator(number), None, needs)
+
+    def _evaluation_of(self, name: str, weights: Path, executor: Path | None, needs: tuple[str, ...]) -> Stage:
+        given = [_digest(path) for path in (weights, executor) if path is not None and not needs]
+        return Stage(
+            f"evaluate.{name}",
+            lambda out: self._evaluate(name, weights, executor or self.executor, out),
+            (Path(f"evaluate.{name}"),),
+            fingerprint(self.config.evaluate, self.config.carry, given),
+            resumes=True,
+            needs=needs,
+        )
+
+    async def _evaluate(self, name: str, weights: Path, executor: Path, out: Path) -> str:
+        config = self.config.evaluate
+        ladder = heldout(config)
+        problems = [similar.from_ladder(problem) for problem in ladder]
+        sampling = self.config.rollouts.model_copy(update={"samples": config.samples})
+        trying = self.config.rewards.model_copy(update={"on": "similar", "include_own": True})
+        async with self._engines(weights, executor) as (navigator, model, carrier):
+            sampled = await rollouts.run(sampling, problems, navigator, model, out, carrier)
+            source = similar.LadderVariants(ladder)
+            path = await rewards.run(trying, sampled, source, config.similar, carrier, out)
+        found = evaluate.summarise(name, path)
+        evaluate.save(found, out / "evaluation.json")
+        return found.told()
+
+    # --- publishing --------------------------------------------------------------------------------------------------
+
+    def _publishing(self) -> list[Stage]:
+        """What is published now is measured on the same problems; the best round takes its place, if it is better."""
+        to = self.config.publish
+        if to is None:
+            return []
+        stages, published = [], to.to / "navigator"
+        if (published / "config.json").exists():
+            stages.append(self._evaluation_of("published", published, to.to / "executor", needs=()))
+        return [*stages, Stage("publish", self._publish, (Path("publish"),), fingerprint(to))]
+
+    def _publish(self, out: Path) -> str:
+        to = self.config.publish
+        assert to is not None
+        rounds = [self.evaluation(number) for number in range(self.config.iterations + 1)]
+        best = max(range(len(rounds)), key=lambda number: (rounds[number].success().mean, -number))
+        earlier = self.folder / "evaluate.published" / "evaluation.json"
+        before = evaluate.load(earlier) if earlier.exists() else None
+        out.mkdir(parents=True, exist_ok=True)
+        told = []
+        for role, weights in self._published_roles(best).items():
+            registry = Registry(self.folder / "published" / role, copy=to.to / role)
+            about = card(self.config, role, rounds[best], before)
+            scores = rounds[best].greedy, before.greedy if before else None
+            decision = publish.publish_if_better(to, role, weights, registry, *scores, about)
+            (out / f"{role}.json").write_text(decision.model_dump_json(indent=1) + "\n")
+            told.append(f"{role}: {decision.reason}")
+        return f"{rounds[best].name}; {'; '.join(told)}"
+
+    def _published_roles(self, best: int) -> dict[Role, Path]:
+        """Where each role's weights, and its curve if it has one, were made."""
+        roles: dict[Role, Path] = {"navigator": self.navigator(best).parent}
+        return roles if self.config.executor else {**roles, "executor": self.executor.parent}
+
+    def evaluation(self, number: int) -> Evaluation:
+        """What the weights after a round reached. Raises FileNotFoundError before that stage has run."""
+        return evaluate.load(self.folder / f"evaluate.{f'dpo.{number}' if number else 'sft'}" / "evaluation.json")
+
+    # --- what the stages stand on ------------------------------------------------------------------------------------
+
+    def _ladder(self, number: int) -> list[LadderProblem]:
+        config = self.config.problems
+        stream = generate(Split.TRAIN, config.depths, seed=config.seed + _ROUND_SEEDS * number)
+        return list(islice(stream, config.count))
+
+    def _problems(self, number: int) -> list[TrainingProblem]:
+        config = self.config.problems
+        if config.dataset is None:
+            return [similar.from_ladder(problem) for problem in self._ladder(number)]
+        return list(similar.read_dataset(config.dataset))[: config.count]
+
+    async def _similar(self, ladder: Sequence[LadderProblem]) -> SimilarProblems:
+        if self.config.similar.source == "llm":
+            raise InvalidRequest("variants by an LLM need an engine", hint="write them to a data set first")
+        return await similar.open_source(self.config.similar, ladder=ladder)
+
+    @asynccontextmanager
+    async def _engines(self, weights: Path, executor: Path | None = None) -> AsyncIterator[tuple[Engine, str, Carrier]]:
+        """The served navigator, the name of its weights, and the executor's side."""
+        async with AsyncExitStack() as stack:
+            ref, logs = self.config.engines.navigator, self.folder / "engines"
+            config = await stack.enter_async_context(serve(ref, weights, logs, role="navigator"))
+            carrier = await stack.enter_async_context(self._executing(executor))
+            http = await stack.enter_async_context(engine_http(config))
+            yield OpenAIEngine(http, config), config.model, carrier
+
+    @asynccontextmanager
+    async def _executing(self, executor: Path | None = None) -> AsyncIterator[Carrier]:
+        ref, logs = self.config.engines.executor, self.folder / "engines"
+        templates = ByName(template_files.read(self.library_folder))
+        async with (
+            serve(ref, executor or self.executor, logs, role="executor") as config,
+            engine_http(config) as http,
+            carrying(self.config.carry, OpenAIEngine(http, config), config.model, templates) as carrier,
+        ):
+            yield carrier
+
+
+def heldout(config: EvaluateConfig) -> list[LadderProblem]:
+    """The problems that every evaluation with this section is made on."""
+    return list(islice(generate(Split.HELDOUT, config.depths, seed=config.seed), config.count))
+
+
+def _digest(weights: Path) -> str:
+    return contents(weights / "model.safetensors")
+
+
+def _said(path: Path, kind: type[Contract], what: str) -> str:
+    return f"{sum(1 for _ in read(path, kind)):,} {what}"

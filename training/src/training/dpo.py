@@ -1,0 +1,284 @@
+"""Stage dpo: trajectory preference optimisation, paper Eq. 4.
+
+in    the SFT weights (a Hugging Face folder: the policy starts there and the reference stays there), and preference
+      pairs (JSONL of `training.records.Pair`)
+out   <out>/: weights/ (bf16 safetensors and tokenizer, as vLLM loads them), curve.csv, curve.png, checkpoints/
+run   reasonflux train dpo --config training/configs/tiny-cpu.yaml
+      accelerate launch … for several GPUs: the trainer is TRL's own
+
+How it departs from the paper
+- An SFT term on the chosen reply stands beside the DPO loss (`loss_type`), against likelihood displacement: DPO alone
+  is content when the chosen reply loses likelihood, as long as the rejected one loses more.
+- What comes out are the weights with the best held-out trajectory reward, measured every `eval_every` steps and before
+  the first one. When no step beats the SFT weights, these come out unchanged: the stage never makes things worse.
+
+A reply is trained as it is served: the prompt is what the chat template renders with a generation prompt, and the end
+token follows the reply. A run that was killed goes on at its last whole checkpoint.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig
+from pydantic import Field, model_validator
+from transformers import (
+    AutoModelForCausalLM,
+    EarlyStoppingCallback,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    TrainerCallback,
+)
+from trl import DPOConfig, DPOTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+
+from reasonflux.contracts import Contract
+from reasonflux.errors import InvalidRequest
+from training import checkpoints, curves, pair_data
+from training.checkpoints import Watch
+from training.curves import Column
+from training.records import Pair
+
+HeldoutReward = Callable[[Any, PreTrainedTokenizerFast], float]
+"""The mean trajectory reward of a model on held-out problems. Called on every process of a distributed run; the first
+one's word counts."""
+
+Loss = Literal["sigmoid", "sft", "ipo", "hinge", "robust", "apo_zero", "apo_down", "sigmoid_norm"]
+
+
+class LikelihoodDisplacement(UserWarning):
+    """The margin grows while the chosen replies themselves become less likely than under the reference."""
+
+
+class LoraOptions(Contract):
+    rank: int = Field(default=32, ge=1)
+    alpha: int = Field(default=64, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+
+
+class DpoConfig(Contract):
+    beta: float = Field(default=0.1, gt=0, description="how strongly the policy is held to the reference")
+    loss_type: tuple[Loss, ...] = Field(default=("sigmoid", "sft"), min_length=1)
+    loss_weights: tuple[float, ...] = (1.0, 1.0)
+    lr: float = Field(default=2e-5, gt=0, description="peak; 1e-4 was seen to damage a small navigator")
+    epochs: float = Field(default=2.0, gt=0)
+    max_steps: int | None = Field(default=None, ge=1, description="optimiser steps, in place of epochs")
+    batch_size: int = Field(default=8, ge=1, description="pairs per process and forward pass")
+    accumulate: int = Field(default=1, ge=1, description="forward passes per optimiser step")
+    warm_up: float = Field(default=0.1, ge=0, lt=1, description="share of the steps")
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_length: int = Field(default=1024, ge=16, description="tokens of prompt and reply; longer pairs are left out")
+    precompute_ref_log_probs: bool = Field(default=True, description="one pass before; no reference kept in memory")
+    heldout: float = Field(default=0.1, gt=0, lt=1, description="share of the problems whose pairs are only measured")
+    heldout_limit: int = Field(default=200, ge=1, description="held-out pairs measured at most")
+    eval_every: int = Field(default=50, ge=1, description="steps; also a checkpoint")
+    report_every: int = Field(default=10, ge=1, description="steps between rows of curve.csv")
+    early_stop: int = Field(default=4, ge=1, description="evaluations without a better reward until it stops")
+    displacement: float = Field(default=1.0, gt=0, description="nats of chosen log-prob whose loss is warned of")
+    lora: LoraOptions | None = Field(default=None, description="None trains all weights")
+    gradient_checkpointing: bool = False
+    bf16: bool = Field(default=True, description="mixed precision; a base under LoRA is loaded in it")
+    threads: int | None = Field(default=1, ge=1, description="CPU threads; None leaves them as they are")
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _as_many_weights_as_losses(self) -> "DpoConfig":
+        if len(self.loss_weights) != len(self.loss_type):
+            raise ValueError(f"loss_weights needs {len(self.loss_type)} numbers, one for each loss_type")
+        return self
+
+
+COLUMNS = (
+    Column(name="epoch", key="epoch", panel=""),
+    Column(name="loss", key="loss", panel="loss"),
+    Column(name="heldout_loss", key="eval_loss", panel="loss"),
+    Column(name="chosen_reward", key="rewards/chosen", panel="implicit reward"),
+    Column(name="rejected_reward", key="rewards/rejected", panel="implicit reward"),
+    Column(name="margin", key="rewards/margins", panel="implicit reward"),
+    Column(name="heldout_margin", key="eval_rewards/margins", panel="implicit reward"),
+    Column(name="accuracy", key="rewards/accuracies", panel="accuracy"),
+    Column(name="heldout_accuracy", key="eval_rewards/accuracies", panel="accuracy"),
+    Column(name="chosen_logp", key="logps/chosen", panel="log-prob"),
+    Column(name="rejected_logp", key="logps/rejected", panel="log-prob"),
+    Column(name="heldout_chosen_logp", key="eval_logps/chosen", panel="log-prob"),
+    Column(name="heldout_reward", key="eval_heldout_reward", panel="held-out reward"),
+    Column(name="lr", key="learning_rate", panel=""),
+)
+
+
+def run(
+    config: DpoConfig, sft_weights: Path, pairs: Path, out: Path, heldout_reward: HeldoutReward | None = None
+) -> Path:
+    """The folder of the best weights. Without `heldout_reward`, the accuracy on held-out pairs decides.
+
+    Raises InvalidRequest when the pairs or weights cannot be used, Conflict when `out` holds another run.
+    """
+    weights = out / "weights"
+    read = pair_data.read(pairs)
+    checkpoints.claim(out, config, sft_weights, pairs.read_text())
+    if weights.exists():
+        print(f"{out.name}  is done: {weights}", flush=True)
+        return weights
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    dtype = torch.bfloat16 if config.lora and config.bf16 else torch.float32  # what is trained stays in fp32
+    model, tokenizer = load(sft_weights, dtype)
+    learned, measured = pair_data.split(
+        pair_data.fitting(read, tokenizer, config.max_length), config.heldout, config.heldout_limit
+    )
+    print(f"{out.name}  {len(learned)} pairs to learn from, {len(measured)} held out", flush=True)
+    stage = trainer(config, model, None, tokenizer, learned, measured, out, heldout_reward)
+    stage.train(resume_from_checkpoint=checkpoints.last_whole(out / "checkpoints"))
+    if stage.is_world_process_zero():
+        curves.plot(COLUMNS, f"DPO: {out.name}", out)
+    checkpoints.save_best(stage, lambda: load(sft_weights, torch.float32)[0], tokenizer, weights)
+    return weights
+
+
+class UnmaskedCollator(DataCollatorForPreference):  # type: ignore[misc]  # TRL is untyped
+    """Padding on the right is never looked at under a causal mask. Without a mask for it attention is much faster."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = super().torch_call(examples)
+        return batch | {"attention_mask": torch.ones_like(batch["attention_mask"])}
+
+
+class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is untyped
+    """TRL's trainer, whose evaluation also tells the held-out trajectory reward."""
+
+    heldout_reward: HeldoutReward | None = None
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        output = super().evaluation_loop(*args, **kwargs)
+        if self.heldout_reward is not None:
+            model = self.accelerator.unwrap_model(self.model)
+            with torch.no_grad():
+                told = float(self.heldout_reward(model, self.processing_class))
+            model.eval()
+            everyone = self.accelerator.gather(torch.tensor([told], device=self.accelerator.device))
+            output.metrics["eval_heldout_reward"] = everyone[0].item()  # else processes would stop at different steps
+        return output
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """None for a checkpoint: publishing writes the card, with the scores."""
+
+
+def trainer(
+    config: DpoConfig,
+    model: Any,
+    ref: Any | None,
+    tokenizer: PreTrainedTokenizerFast,
+    learned: Sequence[Pair],
+    measured: Sequence[Pair],
+    out: Path,
+    heldout_reward: HeldoutReward | None = None,
+) -> PreferenceTrainer:
+    """The trainer as `run` uses it; any model of the architecture will do, so that a dry run can build it.
+
+    `ref` None: the reference's log-probs are taken from `model` before the first step (or, with LoRA, without it).
+    """
+    ordered = pair_data.in_batches(learned, config.batch_size, config.seed)
+    fresh = checkpoints.last_whole(out / "checkpoints") is None
+    built = PreferenceTrainer(
+        model=model,
+        ref_model=ref,
+        args=_arguments(config, len(learned), out, fresh, heldout_reward is not None),
+        data_collator=UnmaskedCollator(tokenizer.pad_token_id, max_length=config.max_length),
+        train_dataset=pair_data.dataset(ordered, tokenizer),
+        eval_dataset=pair_data.dataset(measured, tokenizer),
+        processing_class=tokenizer,
+        peft_config=lora_of(config.lora),
+        callbacks=[EarlyStoppingCallback(config.early_stop), WatchOfDisplacement(config), Watch(COLUMNS, out)],
+    )
+    built.remove_callback(PrinterCallback)
+    built.heldout_reward = heldout_reward
+    return built
+
+
+def _arguments(config: DpoConfig, pairs: int, out: Path, fresh: bool, rewarded: bool) -> DPOConfig:
+    per_epoch = math.ceil(pairs / (config.batch_size * config.accumulate))
+    steps = config.max_steps or max(1, math.ceil(per_epoch * config.epochs))
+    every = min(config.eval_every, steps)
+    return DPOConfig(
+        output_dir=str(out / "checkpoints"),
+        beta=config.beta,
+        loss_type=list(config.loss_type),
+        loss_weights=list(config.loss_weights),
+        learning_rate=config.lr,
+        num_train_epochs=config.epochs,
+        max_steps=config.max_steps or -1,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.accumulate,
+        warmup_steps=config.warm_up,
+        lr_scheduler_type=config.schedule,
+        weight_decay=config.weight_decay,
+        max_length=config.max_length,
+        precompute_ref_log_probs=config.precompute_ref_log_probs,
+        gradient_checkpointing=config.gradient_checkpointing,
+        bf16=config.bf16,
+        seed=config.seed,
+        train_sampling_strategy="sequential",  # the order is made by pair_data.in_batches
+        logging_steps=config.report_every,
+        eval_strategy="steps",
+        eval_steps=every,
+        eval_on_start=fresh,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,  # the patience that is left
+        metric_for_best_model="eval_heldout_reward" if rewarded else "eval_rewards/accuracies",
+        greater_is_better=True,
+        report_to="none",
+        use_cpu=not torch.cuda.is_available(),
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def lora_of(options: LoraOptions | None) -> LoraConfig | None:
+    if options is None:
+        return None
+    targets = options.targets if isinstance(options.targets, str) else list(options.targets)
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=options.rank,
+        lora_alpha=options.alpha,
+        lora_dropout=options.dropout,
+        target_modules=targets,
+    )
+
+
+class WatchOfDisplacement(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
+    """Warns when the chosen replies lose likelihood while the margin grows; again when they have lost twice as much."""
+
+    def __init__(self, config: DpoConfig) -> None:
+        self._beta, self._warned = config.beta, config.displacement / 2
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        prefix = "eval_" if "eval_loss" in logs else ""
+        lost = -logs.get(f"{prefix}rewards/chosen", 0.0) / self._beta
+        margin = logs.get(f"{prefix}rewards/margins", 0.0)
+        if state.is_world_process_zero and margin > 0 and lost >= 2 * self._warned:
+            self._warned = lost
+            warnings.warn(
+                f"likelihood displacement at step {state.global_step}: {'held-out' if prefix else 'trained'} chosen "
+                f"replies lost {lost:.1f} nats against the SFT weights while the margin rose to {margin:.3g}. Lower "
+                "`lr`, raise the weight of the `sft` loss, or bring more pairs.",
+                LikelihoodDisplacement,
+                stacklevel=2,
+            )
+
+
+def load(weights: Path, dtype: torch.dtype) -> tuple[Any, PreTrainedTokenizerFast]:
+    """The model and its tokenizer. Raises InvalidRequest when they are not there."""
+    if not (weights / "config.json").exists():
+        raise InvalidRequest(f"there are no weights in {weights}", hint="train them first: reasonflux train sft")
+    model = AutoModelForCausalLM.from_pretrained(weights, dtype=dtype)
+    return model, PreTrainedTokenizerFast.from_pretrained(weights)

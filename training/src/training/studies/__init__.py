@@ -1,0 +1,1 @@
+"""Experiments on the method itself: what the paper claims, tried at toy size with everything real."""
