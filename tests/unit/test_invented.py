@@ -11,14 +11,21 @@ from calculator import evaluate_in_process
 from evaluation.ladder import ALL, Split
 from executor import prompting
 from reasonflux.engine import Message
-from training import binding_corpus, binding_probe
-from training.binding_corpus import BindMixture
-from training.binding_measures import Task, ladder_tasks, measure
-from training.binding_probe import ProbeConfig
-from training.greedy import Say
-from training.invented import Difficulty, InventedTask, conversation_of, invented_conversations, invented_tasks, phrases
 from training.scratch import ModelShape, Recipe
+from training.studies import binding_corpus, binding_probe
+from training.studies.binding_corpus import BindMixture
+from training.studies.binding_measures import Task, ladder_tasks, measure
+from training.studies.binding_probe import ProbeConfig
+from training.studies.invented import (
+    Difficulty,
+    InventedTask,
+    conversation_of,
+    invented_conversations,
+    invented_tasks,
+    phrases,
+)
 from training.tiny import read_library
+from training.weights.greedy import Say
 
 LIBRARY_FOLDER = Path(__file__).resolve().parents[2] / "services" / "template-store" / "library"
 SMALL = ProbeConfig(

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 from training import publish, scratch
 from training.corpus import Conversation, Turn
 from training.scratch import ModelShape, Recipe
-from training.tokenizer import END, encode, train_tokenizer
+from training.weights.tokenizer import END, encode, train_tokenizer
 
 SHAPE = ModelShape(hidden=32, layers=1, heads=1, feed_forward=64, positions=256)
 

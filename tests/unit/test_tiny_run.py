@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 from reasonflux.errors import InvalidRequest
 from training import settings, tiny
 from training.course import Course
-from training.pipeline import check
+from training.running.pipeline import check
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "services" / "template-store" / "library"

@@ -2,22 +2,24 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2ForCausalLM, TrainerState
 
 from reasonflux.engine_port import Message
 from reasonflux.errors import Conflict, InvalidRequest
-from training import checkpoints, curves, dpo, pair_data, publish
+from training import dpo, pair_data, publish
 from training.corpus import Conversation, Turn
-from training.dpo import DpoConfig, LikelihoodDisplacement, LoraOptions
+from training.dpo import DpoConfig, LikelihoodDisplacement, LoraOptions, WatchOfDisplacement
 from training.records import Pair, TrainingProblem
 from training.scratch import ModelShape, build
-from training.tokenizer import encode, train_tokenizer
+from training.weights import checkpoints, curves
+from training.weights.tokenizer import encode, train_tokenizer
 
 SHAPE = ModelShape(hidden=32, layers=2, heads=2, feed_forward=64, positions=256)
 QUICK = DpoConfig(
@@ -200,16 +202,23 @@ def test_a_finished_run_is_not_run_again_and_another_one_does_not_take_its_folde
         dpo.run(short.model_copy(update={"lr": 1e-5}), sft, pairs, tmp_path / "run")
 
 
-def test_likelihood_displacement_is_warned_of(tmp_path: Path, sft: Path) -> None:
-    path = tmp_path / "pairs.jsonl"  # replies that differ little: pushing one down takes the other along
-    path.write_text(
-        "\n".join(pair(n, "good good good goof", "good good good good").model_dump_json() for n in range(40))
-    )
-    config = QUICK.model_copy(
-        update={"loss_type": ("sigmoid",), "loss_weights": (1.0,), "displacement": 0.5, "beta": 0.5, "lr": 1e-2}
-    )
-    with pytest.warns(LikelihoodDisplacement, match="lost .* nats"):
-        dpo.run(config, sft, path, tmp_path / "run")
+def test_likelihood_displacement_is_warned_of_and_again_when_it_doubles() -> None:
+    watch = WatchOfDisplacement(DpoConfig(beta=0.1, displacement=1.0))
+    state = TrainerState(global_step=50, is_world_process_zero=True)
+
+    def warned(lost: float, margin: float) -> list[str]:
+        logs = {"eval_loss": 0.5, "eval_rewards/chosen": -0.1 * lost, "eval_rewards/margins": margin}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", LikelihoodDisplacement)
+            watch.on_log(None, state, None, logs)
+        return [str(w.message) for w in caught]
+
+    assert warned(lost=-3.0, margin=2.0) == []
+    assert warned(lost=0.9, margin=2.0) == []
+    assert warned(lost=5.0, margin=-0.1) == []
+    assert "step 50: held-out chosen replies lost 4.0 nats" in warned(lost=4.0, margin=2.0)[0]
+    assert warned(lost=6.0, margin=3.0) == []
+    assert "Lower `lr`" in warned(lost=9.0, margin=4.0)[0]
 
 
 def test_a_lora_run_gives_whole_weights(tmp_path: Path, sft: Path, pairs: Path) -> None:
@@ -249,7 +258,7 @@ def test_pairs_that_cannot_be_used_say_what_to_do(tmp_path: Path, sft: Path) -> 
     path.write_text("\n".join(pair(1).model_dump_json() for _ in range(3)))
     with pytest.raises(InvalidRequest, match="more problems"):
         dpo.run(QUICK, sft, path, tmp_path / "other")
-    path.write_text("\n".join(pair(n).model_dump_json() for n in range(3)))
+    path.write_text("\n".join(pair(n, chosen="1234567890" * 3).model_dump_json() for n in range(3)))
     with pytest.raises(InvalidRequest, match="raise max_length"):
         dpo.run(QUICK.model_copy(update={"max_length": 16}), sft, path, tmp_path / "third")
     with pytest.raises(InvalidRequest, match="there are no weights"):

@@ -9,12 +9,13 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from reasonflux.engine_port import Message
 from reasonflux.errors import InvalidRequest
-from training import curves, dpo, grpo, publish
+from training import dpo, grpo, publish
 from training.corpus import Turn
 from training.grpo import GrpoConfig
 from training.records import TrainingProblem
 from training.scratch import ModelShape, build
-from training.tokenizer import train_tokenizer
+from training.weights import curves
+from training.weights.tokenizer import train_tokenizer
 
 PROBLEMS = [TrainingProblem(id=f"p{n}", text=f"find {n}", answer=str(n)) for n in range(12)]
 QUICK = GrpoConfig(

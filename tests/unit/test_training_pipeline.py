@@ -17,20 +17,20 @@ from hypothesis import strategies as st
 
 from reasonflux.contracts import Contract
 from reasonflux.errors import Conflict, InvalidRequest
-from training import pipeline
-from training.fingerprints import contents, fingerprint
-from training.pipeline import Due, OutputMissing, Stage
-from training.progress import Progress, Spent
-from training.run_folder import State
+from training.running import pipeline
+from training.running.fingerprints import contents, fingerprint
+from training.running.pipeline import Due, OutputMissing, Stage
+from training.running.progress import Progress, Spent
+from training.running.run_folder import State
 
 NAMES = ("corpus", "sft", "rollouts.1", "pairs.1", "dpo.1")
 
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from training import pipeline
-from training.pipeline import Stage
-from training.progress import Progress
+from training.running import pipeline
+from training.running.pipeline import Stage
+from training.running.progress import Progress
 
 folder, resumes = Path(sys.argv[1]), sys.argv[2] == "resumes"
 
@@ -332,7 +332,9 @@ def test_fingerprints_are_equal_exactly_when_the_sections_are(one: Section, othe
 
 def test_a_fingerprint_is_the_same_in_every_process() -> None:
     """Sets have another order in each process."""
-    program = "from training.fingerprints import fingerprint; print(fingerprint(frozenset('abcdefgh'), 1, None))"
+    program = (
+        "from training.running.fingerprints import fingerprint; print(fingerprint(frozenset('abcdefgh'), 1, None))"
+    )
     found = {
         subprocess.check_output([sys.executable, "-c", program], text=True, env={"PYTHONHASHSEED": seed}).strip()
         for seed in ("1", "2")

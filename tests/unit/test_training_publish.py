@@ -15,13 +15,14 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from evaluation.bootstrap import Estimate
 from reasonflux.errors import InvalidRequest, NotFound
-from training import model_card, publish, scratch
+from training import publish, scratch
 from training.corpus import Turn
-from training.model_card import Card, Score
 from training.publish import PublishConfig, WeightsUnusable
-from training.registry import Registry
-from training.scores import Scores, compare, gate
-from training.tokenizer import train_tokenizer
+from training.reporting import model_card
+from training.reporting.model_card import Card, Score
+from training.reporting.scores import Scores, compare, gate
+from training.weights.registry import Registry
+from training.weights.tokenizer import train_tokenizer
 
 SHAPE = scratch.ModelShape(hidden=16, layers=1, heads=1, feed_forward=32, positions=64)
 ANY = PublishConfig(minimal_gain=-1)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from reasonflux.errors import InvalidRequest
-from training import results, results_page
-from training.results import Curve, Report, Row, Series, Table
-from training.scores import Scores
+from training.reporting import results, results_page
+from training.reporting.results import Curve, Report, Row, Series, Table
+from training.reporting.scores import Scores
 
 SFT = Scores(name="SFT", outcomes={f"p{n}": float(n < 60) for n in range(100)})
 DPO = Scores(name="DPO", outcomes={f"p{n}": float(n < 80) for n in range(100)})

@@ -17,9 +17,9 @@ from reasonflux.errors import Conflict, EngineUnavailable
 from reasonflux.testing.fake_engine import Call, FakeEngine, Replies
 from training import rewards
 from training.carrying import ByName, Carrier, InProcess
-from training.ledger import read, write
 from training.records import Exchange, Rewarded, Rollout, TrainingProblem, Trial
 from training.rewards import Errand, RewardConfig
+from training.running.ledger import read, write
 
 DOUBLE = template()
 RIGHT_GOAL = "Find the very double"

@@ -13,12 +13,13 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.errors import Conflict, InvalidRequest
-from training import budget, dry_run, sft
-from training.chat_tokens import IGNORED, ChatTurn, TokenExample, encode_chat
+from training import sft
 from training.corpus import Turn
-from training.dry_run import parameters_on_meta, stand_in
-from training.sections import section
-from training.tokenizer import encode, train_tokenizer
+from training.running.sections import section
+from training.scale import budget, dry_run
+from training.scale.dry_run import parameters_on_meta, stand_in
+from training.weights.chat_tokens import IGNORED, ChatTurn, TokenExample, encode_chat
+from training.weights.tokenizer import encode, train_tokenizer
 
 CONFIGS = Path("training/configs")
 BIG = ("qwen2.5-1.5b", "qwen2.5-7b", "qwen2.5-32b")

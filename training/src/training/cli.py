@@ -45,9 +45,10 @@ def _run(
     config: Path, library: Path, runs: Path, data: Path | None, until: str | None, force: str | None, log: Path | None,
     *, only_tell: bool = False,
 ) -> None:  # fmt: skip
-    from training import pipeline, run_folder, settings  # torch is slow to import: only when it is needed
+    from training import settings
     from training.course import Course
-    from training.progress import Progress
+    from training.running import pipeline, run_folder  # torch is slow to import: only when it is needed
+    from training.running.progress import Progress
 
     folder = runs / config.stem
     stages = Course(settings.load(config), folder, library, data).stages()
@@ -76,6 +77,7 @@ def _stage(name: str, what: str, *, rounds: bool) -> None:
     app.command(name, help=f"{what} What it stands on runs first where it is not done.")(command)
 
 
+_stage("corpus", "Write the corpus that a pretrained model is tuned on.", rounds=False)
 _stage("sft", "Fine-tune on the corpus: from scratch for tiny models, TRL for pretrained ones.", rounds=False)
 _stage("rollouts", "Sample trajectories from the served navigator.", rounds=True)
 _stage("rewards", "Carry them out on similar problems, paper Eq. 3.", rounds=True)
@@ -105,7 +107,7 @@ def rollback(
 ) -> None:
     """Publish the version before again."""
     from training import settings
-    from training.registry import Registry
+    from training.weights.registry import Registry
 
     told = settings.load(config).publish
     if told is None:
@@ -133,7 +135,8 @@ def diagnose(
     from rich.console import Console
 
     from training import diagnose as stage
-    from training import greedy, tiny
+    from training import tiny
+    from training.weights import greedy
 
     depths = tuple(int(part) for part in depth.split(","))
     roles = greedy.speaker("navigator", navigator, config), greedy.speaker("executor", executor, config)
@@ -141,10 +144,40 @@ def diagnose(
     stage.show(Console(highlight=False), found, examples)
 
 
+@app.command()
+def teacher(
+    pairs: Annotated[Path, typer.Option(help="JSON lines of problem, solution and answer")],
+    url: Annotated[str, typer.Option(help="the teacher LLM's server, with /v1")],
+    model: Annotated[str, typer.Option(help="the teacher LLM")],
+    store: Annotated[str, typer.Option(help="the template store, which offers candidates")],
+    out: Annotated[Path, typer.Option(help="where trajectories and rejects are kept")] = Path("training/runs/teacher"),
+    name: Annotated[str, typer.Option("--library", help="the store's library")] = "math",
+    key_env: Annotated[str | None, typer.Option(help="the environment variable with the server's key")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="problems under way at once")] = 8,
+    library: Annotated[Path, typer.Option("--templates", help="the same library's files")] = LIBRARY,
+) -> None:
+    """Let an LLM tell trajectories from solved problems; goes on where it stopped."""
+    import asyncio
+
+    from training import teaching
+
+    engine = teaching.Teacher(url=url, model=model, key_env=key_env)
+    told = asyncio.run(teaching.run(engine, pairs, store, name, library, out, concurrency))
+    typer.echo(f"{told.kept} trajectories in {out}, {told.verified} verified; {told.rejected} rejected")
+
+
+@app.command()
+def study(name: Annotated[str, typer.Argument(help="depth, preference or structure")], runs: Runs = RUNS) -> None:
+    """Carry a study out (depth), or report on runs that have ended (preference, structure)."""
+    from training.studies import reporting
+
+    typer.echo(str(reporting.report(name, runs, LIBRARY)))
+
+
 @app.command("dry-run")
 def dry_run(config: Config = Path("training/configs/qwen2.5-7b.yaml")) -> None:
     """Build the real trainers of a config on a tiny stand-in of its model, and print memory and time on paper."""
-    from training import dry_run as stage
+    from training.scale import dry_run as stage
 
     stage.run(config)
 
@@ -156,7 +189,7 @@ def results(
     check: Annotated[bool, typer.Option("--check", help="only say whether the page is up to date")] = False,
 ) -> None:
     """Write docs/results/training.md from the reports."""
-    from training import results_page
+    from training.reporting import results_page
 
     if not check:
         for path in results_page.generate(reports, page):

@@ -20,17 +20,19 @@ from reasonflux.engine import Engine, OpenAIEngine, engine_http
 from reasonflux.errors import InvalidRequest
 from template_store import library as template_files
 from training import dpo, evaluate, pairs, publish, rewards, rollouts, similar, tiny, watching
-from training.cards import card
 from training.carrying import ByName, Carrier, carrying
+from training.corpus import dataset
+from training.corpus.dataset import CorpusConfig
 from training.evaluate import Evaluation
-from training.launching import sft as launched_sft
-from training.ledger import read
-from training.pipeline import Stage, contents, fingerprint
 from training.records import Pair, Rewarded, TrainingProblem
-from training.registry import Registry
-from training.serving import serve
+from training.reporting.cards import card
+from training.running.launching import sft as launched_sft
+from training.running.ledger import read
+from training.running.pipeline import Stage, contents, fingerprint
 from training.settings import EvaluateConfig, Role, RunConfig
 from training.similar import SimilarProblems
+from training.weights.registry import Registry
+from training.weights.serving import serve
 
 _ROUND_SEEDS = 7_919
 """Between the rounds' seeds: each round samples other problems."""
@@ -48,7 +50,7 @@ class Course:
 
     def stages(self) -> list[Stage]:
         """All stages, in order."""
-        first = [] if self.config.start else [self._sft()]
+        first = [] if self.config.start else [*self._corpus(), self._sft()]
         rounds = [stage for number in range(1, self.config.iterations + 1) for stage in self._round(number)]
         return [*first, *rounds, *self._evaluations(), *self._publishing()]
 
@@ -64,6 +66,8 @@ class Course:
     def executor(self) -> Path:
         if self.config.executor is not None:
             return self.config.executor
+        if self.config.engines.executor.url is not None:
+            return Path()  # the server has its own
         if "executor" not in self.config.roles:
             raise InvalidRequest("nothing says who the executor is", hint="train one in `roles`, or name its weights")
         return self.folder / "sft" / "executor" / "weights"
@@ -77,11 +81,27 @@ class Course:
                 config.seed, config.tokenizer, config.mixture, config.noise, config.structure, config.roles
             )
             return Stage("sft", self._from_scratch, (Path("sft"),), depends, resumes=True)
-        if config.sft is None or self.data is None:
-            raise InvalidRequest("there is no data to tune on", hint="make it first: reasonflux train corpus")
-        depends = fingerprint(config.sft, contents(self.data))
-        data = self.data
+        data = self.data or self.folder / "corpus" / "train.jsonl"
+        depends = fingerprint(config.sft, self.data and contents(self.data))
         return Stage("sft", lambda out: launched_sft(config, data, out), (Path("sft"),), depends, resumes=True)
+
+    def _corpus(self) -> list[Stage]:
+        """The written corpus that a pretrained model is tuned on, unless it is given."""
+        config = self.config
+        if config.roles or self.data is not None:
+            return []
+        if config.corpus is None:
+            raise InvalidRequest("there is no data to tune on", hint="add a section `corpus`, or give --data")
+        chosen = config.corpus
+        depends = fingerprint(
+            chosen, contents(self.library_folder), [contents(path) for path in chosen.sources.files()]
+        )
+        return [Stage("corpus", lambda out: self._write_corpus(chosen, out), (Path("corpus"),), depends)]
+
+    def _write_corpus(self, config: CorpusConfig, out: Path) -> str:
+        library = {template.id: template for template in template_files.read(self.library_folder)}
+        dataset.run(config, library, out)
+        return f"{sum(1 for _ in (out / 'train.jsonl').open('rb')):,} conversations to train on"
 
     def _from_scratch(self, out: Path) -> str:
         return tiny.train(self.config, tiny.read_library(self.library_folder), out)

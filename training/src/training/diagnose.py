@@ -1,6 +1,6 @@
 """What trained weights can and cannot do, without any server: errors by kind. Greedy, on the CPU, held-out problems.
 
-in    a navigator and an executor (see `training.greedy`), the template library
+in    a navigator and an executor (see `training.weights.greedy`), the template library
 out   tables: executor on gold steps, navigator on plans, both together by depth and family, declining; errors by kind
 run   reasonflux train diagnose --navigator DIR --executor DIR --limit 200
 
@@ -46,7 +46,7 @@ from reasonflux.contracts import (
 )
 from reasonflux.engine import Message, Reply
 from training.corpus import Library, request_of
-from training.greedy import Say
+from training.weights.greedy import Say
 
 RIGHT = "right"
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

@@ -37,10 +37,11 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from reasonflux.contracts import Contract
 from reasonflux.errors import InvalidRequest
-from training import checkpoints, curves, pair_data
-from training.checkpoints import Watch
-from training.curves import Column
+from training import pair_data
 from training.records import Pair
+from training.weights import checkpoints, curves
+from training.weights.checkpoints import Watch
+from training.weights.curves import Column
 
 HeldoutReward = Callable[[Any, PreTrainedTokenizerFast], float]
 """The mean trajectory reward of a model on held-out problems. Called on every process of a distributed run; the first

@@ -6,7 +6,7 @@ run   reasonflux train evaluate --config …        (or as a stage of reasonflux
 
 It is rollouts and rewards on problems that nobody trained on: sample 0 of each problem is the greedy trajectory.
 Carried out without review, on its own problem it gives the success, on similar problems the trajectory reward. Two
-evaluations are compared problem by problem (`training.scores`).
+evaluations are compared problem by problem (`training.reporting.scores`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,9 +18,9 @@ from pydantic import Field
 from evaluation import bootstrap
 from evaluation.bootstrap import Estimate
 from reasonflux.contracts import Contract
-from training.ledger import read
 from training.records import Rewarded, Trial
-from training.scores import Scores
+from training.reporting.scores import Scores
+from training.running.ledger import read
 
 T = TypeVar("T")
 

@@ -26,11 +26,11 @@ from trl import GRPOConfig, GRPOTrainer
 from reasonflux.contracts import Contract
 from reasonflux.engine_port import Message
 from reasonflux.errors import InvalidRequest
-from training import checkpoints, curves
-from training.checkpoints import Watch
-from training.curves import Column
 from training.dpo import LoraOptions, load, lora_of
 from training.records import TrainingProblem
+from training.weights import checkpoints, curves
+from training.weights.checkpoints import Watch
+from training.weights.curves import Column
 
 PromptOf = Callable[[TrainingProblem], Sequence[Message]]
 """A problem as the navigator service puts it to the model."""

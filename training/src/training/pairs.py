@@ -26,9 +26,9 @@ from pydantic import Field
 from evaluation import bootstrap
 from reasonflux.contracts import Contract
 from reasonflux.engine import Message
-from training.ledger import read, write
-from training.parallel import Say, aloud
 from training.records import Pair, Rewarded, Rollout
+from training.running.ledger import read, write
+from training.running.parallel import Say, aloud
 
 _ROUNDING = 1e-9
 

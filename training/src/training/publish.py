@@ -1,7 +1,7 @@
 """Stage publish: trained weights become what an engine loads, if they are better than those before.
 
 in    a trained model or LoRA adapter; its outcomes and the published weights' on the same held-out problems; a card
-out   a version in the role's registry (`training.registry`), and the plain folder that is a copy of it, if there is one
+out   a version in the role's registry (`training.weights.registry`), and the plain folder that copies it, if any
 run   reasonflux train publish …
 
 A version is switched to only after its folder was loaded and its chat template rendered. `Registry.rollback` undoes it.
@@ -18,11 +18,11 @@ from pydantic import Field
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from reasonflux.errors import InvalidRequest, ReasonFluxError
-from training.fingerprints import contents
-from training.model_card import Card, render
-from training.registry import Registry, Version
-from training.scores import Decision, GateConfig, Scores
-from training.scores import gate as gate
+from training.reporting.model_card import Card, render
+from training.reporting.scores import Decision, GateConfig, Scores
+from training.reporting.scores import gate as gate
+from training.running.fingerprints import contents
+from training.weights.registry import Registry, Version
 
 MAX_BYTES = 12_000_000
 

@@ -30,9 +30,9 @@ from evaluation.bootstrap import Estimate, share
 from evaluation.grading import grade
 from reasonflux.contracts import Contract, Trajectory
 from training.carrying import Carrier, correspond
-from training.ledger import Ledger, read, same_settings, write
-from training.parallel import Say, aloud, for_all
 from training.records import Rewarded, Rollout, TrainingProblem, Trial
+from training.running.ledger import Ledger, read, same_settings, write
+from training.running.parallel import Say, aloud, for_all
 from training.similar import SimilarProblems
 
 

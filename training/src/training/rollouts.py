@@ -52,9 +52,9 @@ from reasonflux.contracts import (
 from reasonflux.engine import Engine, Message, Reply
 from reasonflux.errors import EngineRefused
 from training.carrying import CarriedStep, Carrier
-from training.ledger import Ledger, same_settings
-from training.parallel import Say, aloud, for_all
 from training.records import Exchange, Rollout, TrainingProblem
+from training.running.ledger import Ledger, same_settings
+from training.running.parallel import Say, aloud, for_all
 
 _SESSION = "rollout"
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

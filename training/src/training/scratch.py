@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from training.corpus import Conversation
-from training.tokenizer import END, PAD, encode
+from training.weights.tokenizer import END, PAD, encode
 
 BUFFER = 512  # conversations sorted by length at a time
 HELDOUT_BATCHES = 16

@@ -8,19 +8,20 @@ from pydantic import Field, ValidationError, model_validator
 
 from reasonflux.contracts import Contract
 from reasonflux.errors import InvalidRequest
-from training.budget import BudgetConfig
 from training.carrying import CarryConfig
 from training.corpus import Mixture
+from training.corpus.dataset import CorpusConfig
 from training.corpus.noise import Noise
 from training.dpo import DpoConfig
 from training.pairs import PairConfig
 from training.publish import PublishConfig
 from training.rewards import RewardConfig
 from training.rollouts import RolloutConfig
+from training.scale.budget import BudgetConfig
 from training.scratch import ModelShape, Recipe
-from training.serving import EngineRef
 from training.sft import SftConfig
 from training.similar import SimilarConfig
+from training.weights.serving import EngineRef
 
 Role = Literal["navigator", "executor"]
 
@@ -89,6 +90,7 @@ class RunConfig(Contract):
     noise: Noise | None = Field(default=None, description="a corpus that is as faulty as an extracted one")
     structure: StructureConfig | None = None
     roles: dict[Role, RoleConfig] = Field(default_factory=dict)
+    corpus: CorpusConfig | None = Field(default=None, description="the written corpus that `sft` learns from")
     sft: SftConfig | None = None
     start: Path | None = Field(default=None, description="SFT weights of another run, in place of our own")
     executor: Path | None = Field(default=None, description="the executor's weights, where it is not trained here")

@@ -20,8 +20,8 @@ import shutil
 from pathlib import Path
 
 import torch
-from accelerate import PartialState  # type: ignore[import-untyped]
-from datasets import Dataset, Features, List, Value, load_from_disk  # type: ignore[import-untyped]
+from accelerate import PartialState
+from datasets import Dataset, Features, List, Value, load_from_disk
 from peft import LoraConfig, PeftModel
 from transformers import (
     AutoModelForCausalLM,
@@ -38,13 +38,13 @@ from trl import SFTConfig as TrlConfig
 from trl import SFTTrainer
 
 from reasonflux.errors import Conflict, InvalidRequest
-from training import curves
-from training.chat_tokens import IGNORED, TokenCount, examples, read_chats
-from training.checkpoints import Watch, last_whole
-from training.curves import Column
-from training.sections import section
+from training.running.sections import section
 from training.sft_config import LoraSettings as LoraSettings
 from training.sft_config import SftConfig as SftConfig
+from training.weights import curves
+from training.weights.chat_tokens import IGNORED, TokenCount, examples, read_chats
+from training.weights.checkpoints import Watch, last_whole
+from training.weights.curves import Column
 
 COLUMNS = (
     Column(name="epoch", key="epoch", panel=""),

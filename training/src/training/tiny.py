@@ -22,7 +22,7 @@ from training import corpus, publish, scratch
 from training.corpus.noise import Teacher
 from training.corpus.structure import structure_conversations
 from training.settings import Role, RunConfig
-from training.tokenizer import train_tokenizer
+from training.weights.tokenizer import train_tokenizer
 
 HELDOUT_SEED_OFFSET = 1_000_003
 HELDOUT_SAMPLE = 2_000

@@ -7,8 +7,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from evaluation.ladder import LadderProblem
-from training import diagnose, greedy
+from training import diagnose
 from training.corpus import Library
+from training.weights import greedy
 
 MAX_TOKENS = 384
 

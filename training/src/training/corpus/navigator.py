@@ -20,10 +20,12 @@ from reasonflux.contracts import (
     PlanMade,
     Problem,
     Query,
+    Retrieval,
     Review,
     SessionStarted,
     Step,
     StepInstantiated,
+    StepRetrieved,
     StepReviewed,
     ThoughtTemplate,
     Trajectory,
@@ -59,17 +61,34 @@ def navigator_conversations(
     teacher: Teacher | None = None,
 ) -> Iterator[Conversation]:
     """Sessions as the navigator sees them, without end; with a `teacher`, first plans as faulty as it tells them."""
+    for _, conversation in navigator_sessions(library, seed, mixture, split, teacher):
+        yield conversation
+
+
+def navigator_sessions(
+    library: Library,
+    seed: int,
+    mixture: Mixture = DEFAULT,
+    split: Split = Split.TRAIN,
+    teacher: Teacher | None = None,
+    profile: planning.Profile = planning.Profile.COMPACT,
+) -> Iterator[tuple[str, Conversation]]:
+    """The same with the problem's text, in the prompts of a profile."""
     rng = Random(seed)
     problems = training_problems(library, split, seed, mixture)
     declined = outside(split, seed=seed)
     following = follow_ups(generate(split, (2,), seed=seed), rng)
     while True:
         if rng.random() < mixture.outside:
-            yield _declined_session(next(declined))
+            text = next(declined)
+            yield text, _declined_session(text, profile)
         elif mixture.follow_up and rng.random() < mixture.follow_up:
-            yield _follow_up_session(next(following), library)
+            asked = next(following)
+            yield asked.text, _follow_up_session(asked, library, profile)
         else:
-            yield from _Simulation(next(problems), library, rng, mixture, teacher).run()
+            problem = next(problems)
+            for told in _Simulation(problem, library, rng, mixture, teacher, profile).run():
+                yield problem.text, told
 
 
 def step_of(stage: Stage, template: ThoughtTemplate, step_id: int, renumber: Mapping[int, int] | None = None) -> Step:
@@ -93,9 +112,17 @@ class _Simulation:
     """One gold session, perhaps with injected errors, as a journal."""
 
     def __init__(
-        self, problem: LadderProblem, library: Library, rng: Random, mixture: Mixture, teacher: Teacher | None
+        self,
+        problem: LadderProblem,
+        library: Library,
+        rng: Random,
+        mixture: Mixture,
+        teacher: Teacher | None,
+        profile: planning.Profile,
     ) -> None:
         self.problem, self.library, self.rng, self.mixture, self.teacher = problem, library, rng, mixture, teacher
+        self.profile, self.by_name = profile, {template.name: template for template in library.values()}
+        self.planned: dict[int, Step] = {}
         self.entries: list[Entry] = []
         self.unlearned: set[str] = set()  # replies that are shown but not learned
         self.step_ids: dict[int, int] = {}  # of the stages: revised steps get new ids
@@ -104,7 +131,8 @@ class _Simulation:
 
     def chosen_horizon(self) -> int | None:
         """As the service chooses, and now and then as a client does."""
-        long = view.horizon_for(Problem(text=self.problem.text)) is not None
+        compact = self.profile is planning.Profile.COMPACT
+        long = compact and view.horizon_for(Problem(text=self.problem.text)) is not None
         if long and self.rng.random() < self.mixture.whole:
             return None
         if long or self.rng.random() < self.mixture.horizon:
@@ -117,8 +145,12 @@ class _Simulation:
         size = self.horizon or len(stages)
         shift = self.rng.randint(0, self.mixture.shift), self.rng.randint(0, self.mixture.shift // 2)
         for first in range(0, len(stages), size):
-            told, goes_on = self.part(stages[first : first + size], last=first + size >= len(stages))
-            yield shifted(told, *shift) if self.horizon else told
+            last = first + size >= len(stages)
+            told, goes_on = self.part(stages[first : first + size], last)
+            if self.profile is planning.Profile.COMPACT:
+                yield shifted(told, *shift) if self.horizon else told
+            elif last or not goes_on:  # this conversation has only grown
+                yield told
             if not goes_on:
                 return
 
@@ -154,7 +186,9 @@ class _Simulation:
         return made
 
     def plan(self, stages: Sequence[Stage], steps: Sequence[Step], last: bool, learn: bool) -> Conversation:
-        done = self.dealt_with(stages) if self.horizon and not last else ()
+        marks = self.horizon and not last and self.profile is planning.Profile.COMPACT
+        done = self.dealt_with(stages) if marks else ()
+        self.planned.update({step.id: step for step in steps})
         abstraction = abstraction_of(stages)
         trajectory = Trajectory(abstraction=abstraction, steps=tuple(steps), done=done, complete=last)
         if not learn:
@@ -167,7 +201,14 @@ class _Simulation:
         before = [stage for stage in self.problem.stages if stage.id < stages[0].id]
         return tuple(f"s{n}" for n in range(_last_used(before) + 1, _last_used(stages) + 1))
 
+    def retrieve(self, step_id: int) -> None:
+        query = self.planned[step_id].query
+        if query is not None:
+            retrieval = Retrieval(query=query, template=self.by_name[query.name])
+            self.add(StepRetrieved(step_id=step_id, retrieval=retrieval))
+
     def succeed(self, step_id: int, result: str, last: bool) -> None:
+        self.retrieve(step_id)
         self.add(StepInstantiated(step_id=step_id, attempt=1, instantiation=Instantiation(result=result)))
         if last:
             self.review(step_id, Review(verdict=Verdict.FINISH, reason="solved", answer=f"r{step_id}"))
@@ -175,6 +216,7 @@ class _Simulation:
             self.review(step_id, Review(verdict=Verdict.CONTINUE, reason="ok"))
 
     def fail(self, step_id: int, kind: FailureKind) -> None:
+        self.retrieve(step_id)
         failure = Failure(kind=kind, message=UNFIT)
         self.add(StepInstantiated(step_id=step_id, attempt=1, instantiation=Instantiation(failure=failure)))
 
@@ -188,6 +230,7 @@ class _Simulation:
         hopeless = self.rng.random() < self.mixture.hopeless
         if hopeless:
             steps[0] = self.spoil(steps[0])
+        self.planned.update({step.id: step for step in steps})
         remainder = Trajectory(abstraction=abstraction_of(stages), steps=tuple(steps), complete=last)
         review = Review(verdict=Verdict.REVISE, reason="another template is needed", remainder=remainder)
         if hopeless:
@@ -216,18 +259,18 @@ class _Simulation:
         self.entries.append(Entry(seq=len(self.entries) + 1, at=_EPOCH, event=event))
 
     def conversation(self) -> Conversation:
-        return _turns(self.entries, self.unlearned)
+        return _turns(self.entries, self.unlearned, self.profile)
 
 
-def _declined_session(text: str) -> Conversation:
+def _declined_session(text: str, profile: planning.Profile) -> Conversation:
     events: list[Event] = [
         SessionStarted(problem=Problem(text=text)),
         PlanMade(trajectory=Trajectory(abstraction=OUTSIDE)),
     ]
-    return _turns([Entry(seq=n, at=_EPOCH, event=event) for n, event in enumerate(events, 1)], set())
+    return _turns([Entry(seq=n, at=_EPOCH, event=event) for n, event in enumerate(events, 1)], set(), profile)
 
 
-def _follow_up_session(asked: FollowUp, library: Library) -> Conversation:
+def _follow_up_session(asked: FollowUp, library: Library, profile: planning.Profile) -> Conversation:
     step = step_of(asked.stage, library[asked.stage.template_id], 1)
     done = Instantiation(result=asked.stage.result)
     events: list[Event] = [
@@ -236,9 +279,9 @@ def _follow_up_session(asked: FollowUp, library: Library) -> Conversation:
         StepInstantiated(step_id=1, attempt=1, instantiation=done),
         StepReviewed(step_id=1, attempt=1, review=Review(verdict=Verdict.FINISH, reason="solved", answer="r1")),
     ]
-    return _turns([Entry(seq=n, at=_EPOCH, event=event) for n, event in enumerate(events, 1)], set())
+    return _turns([Entry(seq=n, at=_EPOCH, event=event) for n, event in enumerate(events, 1)], set(), profile)
 
 
-def _turns(entries: list[Entry], unlearned: set[str]) -> Conversation:
-    messages = planning.conversation(_SESSION, entries, planning.Profile.COMPACT)
+def _turns(entries: list[Entry], unlearned: set[str], profile: planning.Profile) -> Conversation:
+    messages = planning.conversation(_SESSION, entries, profile)
     return tuple(Turn(m.role, m.content, m.role == "assistant" and m.content not in unlearned) for m in messages)

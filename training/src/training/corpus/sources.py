@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from evaluation.ladder import Split
+from evaluation.ladder import ALL, Split
 from navigator.planning import Profile
 from reasonflux.contracts import Contract
 from training.corpus import sessions, structure, taught
 from training.corpus.executor import executor_conversations
 from training.corpus.mixture import DEFAULT, Library, Mixture
-from training.corpus.navigator import navigator_conversations
+from training.corpus.navigator import navigator_sessions
 from training.corpus.sample import Sample, navigator_kind
 
 LADDER = "ladder"
@@ -57,9 +57,10 @@ class SourcesConfig(Contract):
     sessions: SessionsSource | None = None
 
     @model_validator(mode="after")
-    def _the_ladder_is_told_compactly(self) -> "SourcesConfig":
-        if self.ladder is not None and self.profile is not Profile.COMPACT:
-            raise ValueError("the ladder's sessions are rendered in the compact profile only")
+    def _instantiations_are_told_compactly(self) -> "SourcesConfig":
+        told = self.ladder is not None and self.ladder.instantiations + self.ladder.heldout_instantiations > 0
+        if told and self.profile is not Profile.COMPACT:
+            raise ValueError("ladder.instantiations are rendered in the compact profile only: leave them out")
         return self
 
     def files(self) -> tuple[Path, ...]:
@@ -77,7 +78,9 @@ def gather(config: SourcesConfig, library: Library, left_out: dict[str, Counter[
     if config.structure is not None:
         yield from structure.structure_pass(library, config.structure.reverse)
     if config.ladder is not None:
-        yield from ladder_samples(config.ladder, library)
+        needed = {family.template_id for family in ALL.values()}
+        own = {name: template for name, template in library.items() if name in needed}
+        yield from ladder_samples(config.ladder, own, config.profile)
     if config.teacher is not None:
         yield from taught.taught_samples(config.teacher.folder, library, config.profile, left_out[taught.SOURCE])
     if config.sessions is not None:
@@ -86,16 +89,16 @@ def gather(config: SourcesConfig, library: Library, left_out: dict[str, Counter[
         yield from sessions.session_samples(journals, config.profile, answers, left_out[sessions.SOURCE])
 
 
-def ladder_samples(config: LadderSource, library: Library) -> Iterator[Sample]:
-    """The endless streams, as long as the config says. They know their side, and tell parts of problems."""
+def ladder_samples(config: LadderSource, library: Library, profile: Profile) -> Iterator[Sample]:
+    """The endless streams, as long as the config says. They know their side."""
     sizes = {
         Split.TRAIN: (config.conversations, config.instantiations),
         Split.HELDOUT: (config.heldout, config.heldout_instantiations),
     }
     for split, (sessions_wanted, instantiations) in sizes.items():
-        stream = navigator_conversations(library, config.seed, config.mixture, split)
-        for conversation in islice(stream, sessions_wanted):
-            yield Sample(None, conversation, LADDER, navigator_kind(conversation), split)
+        stream = navigator_sessions(library, config.seed, config.mixture, split, profile=profile)
+        for text, conversation in islice(stream, sessions_wanted):
+            yield Sample(text, conversation, LADDER, navigator_kind(conversation), split)
         steps = executor_conversations(library, config.seed, config.mixture, split)
         for conversation in islice(steps, instantiations):
             yield Sample(None, conversation, LADDER, "instantiation", split)

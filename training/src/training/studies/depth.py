@@ -16,6 +16,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -23,18 +24,22 @@ from typing import Literal
 from pydantic import Field
 from transformers import PreTrainedTokenizerFast
 
+from evaluation import bootstrap
 from evaluation.ladder import LadderProblem, Split, generate
 from reasonflux.contracts import Contract
 from reasonflux.engine import OpenAIEngine, engine_http
-from training import corpus, greedy, publish, rollouts, scratch, similar, tiny
+from training import corpus, publish, rollouts, scratch, similar, tiny
 from training.carrying import ByName, CarryConfig, carrying
 from training.corpus import Conversation, Library, Mixture
-from training.pipeline import Stage, fingerprint
+from training.reporting import results
+from training.reporting.results import Curve, Report, Series, Table
 from training.rollouts import RolloutConfig
+from training.running.pipeline import Stage, fingerprint
 from training.scratch import ModelShape, Recipe
-from training.serving import EngineRef, serve
 from training.settings import RunConfig, TokenizerConfig
 from training.studies import direct
+from training.weights import greedy
+from training.weights.serving import EngineRef, serve
 
 Arm = Literal["plan-once", "horizon", "direct", "direct-window"]
 Part = Literal["executor", "plan-once", "horizon", "direct", "direct-window"]
@@ -214,4 +219,41 @@ def _mixture(part: Part, config: DepthStudy) -> Mixture:
         horizon=0.0 if part == "plan-once" else 1.0,
         whole=1.0 if part == "plan-once" else 0.0,
         two_at_a_time=0.0,
+    )
+
+
+# --- the report -----------------------------------------------------------------------------------------------------
+
+
+def report(study: Study, day: date) -> Report:
+    """Success by arm and depth over all seeds."""
+    config, rows, series = study.config, [], []
+    at_deepest: dict[Arm, float] = {}
+    for arm in config.arms:
+        runs = [study.answered(arm, seed) for seed in config.seeds]
+        points, bands = [], []
+        for depth in config.depths:
+            own = [one.right for run in runs for one in run if one.depth == depth]
+            share = bootstrap.share(own)
+            rows.append(results.estimated(f"{arm}, depth {depth}", share, successes=sum(own)))
+            points.append((float(depth), share.mean))
+            bands.append((share.low, share.high))
+        series.append(Series(name=arm, points=tuple(points), bands=tuple(bands)))
+        at_deepest[arm] = points[-1][1]
+    return Report(
+        id="depth",
+        title="Depth beyond training",
+        question="Which way of planning, if any, goes on working past the depths that it was trained on?",
+        date=day,
+        setup={
+            "trained on": f"depths {', '.join(map(str, config.trained_depths))}",
+            "models": f"{config.shape.layers} layers of {config.shape.hidden}; navigator and executor "
+            f"{config.tokens / 1e6:.0f}M tokens each, direct {config.direct_tokens / 1e6:.0f}M",
+            "seeds": ", ".join(map(str, config.seeds)),
+            "tried on": f"{config.problems} held-out problems of each depth, greedy, no review, templates by name",
+        },
+        tables=(Table(title="Right answers", rows=tuple(rows)),),
+        curves=(Curve(title="Right answers by depth", x="depth", y="success", series=tuple(series)),),
+        verdict=f"at depth {config.depths[-1]}: "
+        + ", ".join(f"{arm} {100 * share:.0f}%" for arm, share in at_deepest.items()),
     )

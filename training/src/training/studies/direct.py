@@ -19,7 +19,7 @@ from reasonflux.engine import Message
 from reasonflux.errors import ReasonFluxError
 from reasonflux.json_reply import ReplyUnparsable, parse_reply
 from training.corpus import Conversation, Library, Mixture, Turn, training_problems
-from training.greedy import Say
+from training.weights.greedy import Say
 
 MAX_ROUNDS = 10
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -32,12 +32,19 @@ def conversations(
     """Problems with their calculations, without end: one conversation a problem, or one a view."""
     rng = Random(seed)
     for problem in training_problems(library, split, seed, mixture):
-        if not windowed:
-            expressions = [line for stage in problem.stages for line in written_out(stage, library, stage.id)]
-            yield _exchange(asked_whole(problem.text), {"expressions": expressions})
-            continue
-        shift = rng.randint(0, mixture.shift), rng.randint(0, mixture.shift // 2)
-        yield from _views(problem, library, *shift)
+        shift = (rng.randint(0, mixture.shift), rng.randint(0, mixture.shift // 2)) if windowed else (0, 0)
+        yield from told(problem, library, *shift, windowed=windowed)
+
+
+def told(
+    problem: LadderProblem, library: Library, statements: int = 0, steps: int = 0, *, windowed: bool
+) -> Iterator[Conversation]:
+    """A problem's gold calculations, with the numbers of statements and steps moved up (views only)."""
+    if windowed:
+        yield from _views(problem, library, statements, steps)
+        return
+    expressions = [line for stage in problem.stages for line in written_out(stage, library, stage.id)]
+    yield _exchange(asked_whole(problem.text), {"expressions": expressions})
 
 
 def written_out(stage: Stage, library: Library, number: int, moved: Mapping[str, str] | None = None) -> list[str]:

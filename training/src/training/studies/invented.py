@@ -25,7 +25,7 @@ from reasonflux.contracts import (
     WorkedExample,
 )
 from training.corpus import Conversation, Turn
-from training.invented_words import COINS, KINDS, PEOPLE, PLACES, RANKS, Kind, Words
+from training.studies.invented_words import COINS, KINDS, PEOPLE, PLACES, RANKS, Kind, Words
 
 _SYMBOLS = "KLMNPQRSTUVW"
 _SYLLABLES_SHARE = 0.3

@@ -21,10 +21,11 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from reasonflux.engine_port import Message
 from reasonflux.errors import ReasonFluxError
-from training import budget, dpo, sft
-from training.architecture import Architecture
+from training import dpo, sft
 from training.records import Pair, TrainingProblem
-from training.sections import has_section, section
+from training.running.sections import has_section, section
+from training.scale import budget
+from training.scale.architecture import Architecture
 
 STEPS = 2
 LENGTH = 256

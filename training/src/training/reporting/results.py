@@ -16,8 +16,8 @@ from pydantic import Field, ValidationError, model_validator
 from evaluation.bootstrap import Estimate, mean, share
 from reasonflux.contracts import Contract
 from reasonflux.errors import InvalidRequest
-from training.run_folder import partial
-from training.scores import Difference, Scores, compare
+from training.reporting.scores import Difference, Scores, compare
+from training.running.run_folder import partial
 
 MAX_REPORT_BYTES = 100_000
 MAX_POINTS = 200

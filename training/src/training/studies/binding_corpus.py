@@ -9,7 +9,7 @@ from pydantic import Field
 from evaluation.ladder import ALL, LadderProblem, Split, Stage, generate
 from reasonflux.contracts import Contract
 from training.corpus import Conversation, Library, Turn, request_of
-from training.invented import Difficulty, exchange, invented_conversations, learned_step, phrases
+from training.studies.invented import Difficulty, exchange, invented_conversations, learned_step, phrases
 
 HELD_FAMILIES = (
     "meeting-time",

@@ -29,8 +29,8 @@ from reasonflux.local.preflight import examine, this_machine
 from reasonflux.local.process import Stack, Stage, stop
 from reasonflux.local.settings import LocalSettings, Role
 from reasonflux.local.stack import Process, plan
-from training.fingerprints import contents
-from training.parallel import NEWS_SECONDS, Say, aloud
+from training.running.fingerprints import contents
+from training.running.parallel import NEWS_SECONDS, Say, aloud
 
 PLAIN_SERVER = "vllm.entrypoints.openai.api_server"
 _ELSEWHERE = "http://not-here.invalid"
@@ -66,7 +66,7 @@ async def serve(
     server at `url` does not offer the model).
     """
     if ref.url is not None:
-        config = _config(ref, ref.url, ref.model)
+        config = reached(ref)
         await _check(config)
         yield config
         return
@@ -83,6 +83,13 @@ async def serve(
             yield _config(ref, process.url, model)
         finally:
             await asyncio.shield(stack.stop())
+
+
+def reached(ref: EngineRef) -> EngineConfig:
+    """How a server that runs already is reached. Raises InvalidRequest when its key or its address is not told."""
+    if ref.url is None:
+        raise InvalidRequest("no server is named", hint="give the url of one, with /v1")
+    return _config(ref, ref.url, ref.model)
 
 
 def digest(weights: Path) -> str:

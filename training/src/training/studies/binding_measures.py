@@ -7,11 +7,11 @@ from math import perm
 
 from evaluation.ladder import ALL, Split
 from reasonflux.contracts import Contract, InstantiateRequest, Instantiation, ThoughtTemplate
-from training.binding_corpus import BindMixture, kept_families, ladder_steps
 from training.corpus import Library, request_of
 from training.diagnose import carried_out
-from training.greedy import Say
-from training.invented import Difficulty, invented_tasks
+from training.studies.binding_corpus import BindMixture, kept_families, ladder_steps
+from training.studies.invented import Difficulty, invented_tasks
+from training.weights.greedy import Say
 
 HELDOUT_SEED = 1_000_003
 _NUMBER = re.compile(r"\d+")

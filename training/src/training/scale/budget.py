@@ -2,7 +2,7 @@
 
 in    a run file's sections `sft`, `budget` and, where it has them, `dpo`
 out   a table: bytes on the fullest GPU by what they hold, tokens a second, hours
-run   python -m training.budget --config training/configs/qwen2.5-7b.yaml
+run   python -m training.scale.budget --config training/configs/qwen2.5-7b.yaml
 
 Where the formulas come from (bytes a parameter, then a token; P parameters, N GPUs):
 - Trained weights, ZeRO paper (arXiv 1910.02054, section 3.1): with AdamW 16 bytes: fp32 weight 4, gradient 4, two
@@ -38,8 +38,8 @@ from rich.console import Console
 from rich.table import Table
 
 from reasonflux.contracts import Contract
-from training.architecture import Architecture
-from training.sections import section
+from training.running.sections import section
+from training.scale.architecture import Architecture
 from training.sft_config import LoraSettings, SftConfig
 
 GB = 1e9

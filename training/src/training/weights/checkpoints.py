@@ -9,9 +9,10 @@ from transformers import PreTrainedTokenizerFast, TrainerCallback
 
 from reasonflux.contracts import Contract
 from reasonflux.errors import Conflict
-from training import curves, publish
-from training.curves import Column
-from training.fingerprints import contents, fingerprint
+from training import publish
+from training.running.fingerprints import contents, fingerprint
+from training.weights import curves
+from training.weights.curves import Column
 
 _WHOLE = "whole"
 

@@ -1,7 +1,7 @@
 """The model card of a run's weights, from the run's config and evaluations."""
 
 from training.evaluate import Evaluation
-from training.model_card import Card, Score
+from training.reporting.model_card import Card, Score
 from training.settings import Role, RunConfig
 
 

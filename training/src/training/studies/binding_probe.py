@@ -2,13 +2,13 @@
 
 in    a template library, a config (`ProbeConfig`)
 out   FOLDER/probe.json: settings, the curve over tokens, the measures at the end; FOLDER/weights
-run   python -m training.binding_probe recall --folder runs/recall      (seconds to minutes)
-      python -m training.binding_probe bind --folder runs/bind
+run   python -m training.studies.binding_probe recall --folder runs/recall      (seconds to minutes)
+      python -m training.studies.binding_probe bind --folder runs/bind
 
 Two experiments, the second only worth running where the first leaves chance:
   recall  k phrases with numbers in the text, asked for in another order; guessing a number of the text is right 1/k
-  bind    invented templates (`training.invented`), easy ones first, with the ladder's steps beside them. Measured on
-          invented templates over held-out words, and on families of the ladder that were kept out of training
+  bind    invented templates (`training.studies.invented`), easy ones first, with the ladder's steps beside them.
+          Measured on invented templates over held-out words, and on ladder families that were kept out of training
           altogether (no text, no template): with their template given, and without.
 
 While it trains, replies are judged under teacher forcing: a reply whose every token is the first choice is what greedy
@@ -29,8 +29,10 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from evaluation.ladder import Split
 from reasonflux.contracts import Contract
-from training import greedy, publish, scratch
-from training.binding_corpus import (
+from training import publish, scratch
+from training.corpus import Conversation, Library, request_of
+from training.scratch import Batch, ModelShape, Recipe
+from training.studies.binding_corpus import (
     EASY,
     BindMixture,
     bind_conversations,
@@ -38,12 +40,11 @@ from training.binding_corpus import (
     ladder_steps,
     recall_conversations,
 )
-from training.binding_measures import HELDOUT_SEED, Measure, invented_measures, ladder_measures
-from training.corpus import Conversation, Library, request_of
-from training.invented import invented_conversations, learned_step
-from training.scratch import Batch, ModelShape, Recipe
+from training.studies.binding_measures import HELDOUT_SEED, Measure, invented_measures, ladder_measures
+from training.studies.invented import invented_conversations, learned_step
 from training.tiny import read_library
-from training.tokenizer import train_tokenizer
+from training.weights import greedy
+from training.weights.tokenizer import train_tokenizer
 
 _JUDGED_TOGETHER = Recipe(batch_tokens=4096)
 _SAMPLE = 150

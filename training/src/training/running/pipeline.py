@@ -20,10 +20,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from reasonflux.errors import InvalidRequest, ReasonFluxError
-from training.fingerprints import contents as contents
-from training.fingerprints import fingerprint as fingerprint
-from training.progress import Progress
-from training.run_folder import Mark, State, held, make_room, name_outputs, read, write
+from training.running.fingerprints import contents as contents
+from training.running.fingerprints import fingerprint as fingerprint
+from training.running.progress import Progress
+from training.running.run_folder import Mark, State, held, make_room, name_outputs, read, write
 
 
 class OutputMissing(ReasonFluxError):

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from reasonflux.contracts import Contract
 from reasonflux.errors import NotFound
-from training.fingerprints import contents
-from training.run_folder import held, partial, take_away
-from training.scores import Scores
+from training.reporting.scores import Scores
+from training.running.fingerprints import contents
+from training.running.run_folder import held, partial, take_away
 
 
 class Version(Contract):

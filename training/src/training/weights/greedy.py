@@ -11,7 +11,7 @@ from reasonflux.engine import Message
 from reasonflux.errors import InvalidRequest
 from training import scratch
 from training.settings import Role, load
-from training.tokenizer import END, PAD
+from training.weights.tokenizer import END, PAD
 
 Say = Callable[[Sequence[list[Message]]], list[str]]
 """Prompts to replies, in order."""

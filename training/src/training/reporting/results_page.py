@@ -5,10 +5,10 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from training import results
-from training.fingerprints import fingerprint
-from training.results import Curve, Report, Row, Table
-from training.run_folder import partial
+from training.reporting import results
+from training.reporting.results import Curve, Report, Row, Table
+from training.running.fingerprints import fingerprint
+from training.running.run_folder import partial
 
 PAGE = "training.md"
 _DRAWING = 1  # raised when `draw` draws differently

@@ -1,0 +1,1 @@
+"""Weights as files and as engines: tokenizers, checkpoints, curves, versions, servers."""
