@@ -14,7 +14,7 @@ from embedded import Embedded
 from evaluation.ladder import LadderProblem, Split, generate
 from evaluation.ladder.outside import outside
 from reasonflux.client import NavigatorClient
-from reasonflux.contracts import CreateSession, Entry, Outcome, Phase, SessionFinished
+from reasonflux.contracts import CreateSession, Effort, Entry, Outcome, Phase, SessionFinished
 
 pytestmark = [pytest.mark.redis, pytest.mark.vllm, pytest.mark.faiss]
 
@@ -55,6 +55,25 @@ async def test_most_heldout_problems_are_solved(navigator: NavigatorClient, dept
     answers = [(await navigator.solve(problem.text)).answer for problem in problems]
     right = sum(answer == problem.answer for answer, problem in zip(answers, problems, strict=True))
     assert right >= 6, list(zip(answers, (problem.answer for problem in problems), strict=True))
+
+
+async def test_a_problem_deeper_than_any_in_training_is_planned_a_view_at_a_time(navigator: NavigatorClient) -> None:
+    """Trained on chains of three; the rate at each depth is in docs/results."""
+    problems = heldout(5, 6)
+    sessions = [await navigator.solve(problem.text, effort=Effort.HIGH) for problem in problems]
+    assert all(session.options.horizon == 1 for session in sessions)
+    right = [s for s, problem in zip(sessions, problems, strict=True) if s.answer == problem.answer]
+    assert len(right) >= 2, [(s.answer, problem.answer) for s, problem in zip(sessions, problems, strict=True)]
+    assert all(len([state for state in s.steps if state.phase is Phase.DONE]) >= 5 for s in right)
+    assert all(s.done for s in right)
+
+
+async def test_a_conversation_of_three_turns_goes_on_from_each_answer(navigator: NavigatorClient) -> None:
+    first = await navigator.solve(SUM)
+    second = await navigator.solve("Let K be the previous answer. What is the sum of K and 180?", parent=first.id)
+    third = await navigator.solve("Take the last answer as N. Compute 3 times N.", parent=second.id)
+    assert [session.answer for session in (first, second, third)] == ["820", "1000", "3000"]
+    assert [turn.session for turn in third.turns] == [first.id, second.id]
 
 
 async def test_problems_outside_the_library_are_not_answered(navigator: NavigatorClient) -> None:

@@ -83,6 +83,7 @@ _stage("rollouts", "Sample trajectories from the served navigator.", rounds=True
 _stage("rewards", "Carry them out on similar problems, paper Eq. 3.", rounds=True)
 _stage("pairs", "Make preferences of them.", rounds=True)
 _stage("dpo", "Tune the navigator on the preferences, paper Eq. 4.", rounds=True)
+_stage("grpo", "The variant that learns from the reward itself, where the config has a section grpo.", rounds=False)
 _stage("publish", "Publish the best weights, if they are better than those before.", rounds=False)
 
 

@@ -7,23 +7,24 @@ out   runs/<name>/: a folder for each stage; published weights where the config 
 run   reasonflux train run --config training/configs/tiny-cpu.yaml       (make train-tiny)
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from evaluation.ladder import LadderProblem, Split, generate
+from navigator.planning import Profile
 from navigator.view import horizon_for
 from reasonflux.contracts import Contract, Problem
-from reasonflux.engine import Engine, OpenAIEngine, engine_http
 from reasonflux.errors import InvalidRequest
 from template_store import library as template_files
 from training import dpo, evaluate, pairs, publish, rewards, rollouts, similar, tiny, watching
-from training.carrying import ByName, Carrier, carrying
+from training.actors import Actors
 from training.corpus import dataset
 from training.corpus.dataset import CorpusConfig
 from training.evaluate import Evaluation
+from training.grpo import GrpoConfig
+from training.online import Online
 from training.records import Pair, Rewarded, TrainingProblem
 from training.reporting.cards import card
 from training.running.launching import sft as launched_sft
@@ -32,7 +33,6 @@ from training.running.pipeline import Stage, contents, fingerprint
 from training.settings import EvaluateConfig, Role, RunConfig
 from training.similar import SimilarProblems
 from training.weights.registry import Registry
-from training.weights.serving import serve
 
 _ROUND_SEEDS = 7_919
 """Between the rounds' seeds: each round samples other problems."""
@@ -52,7 +52,7 @@ class Course:
         """All stages, in order."""
         first = [] if self.config.start else [*self._corpus(), self._sft()]
         rounds = [stage for number in range(1, self.config.iterations + 1) for stage in self._round(number)]
-        return [*first, *rounds, *self._evaluations(), *self._publishing()]
+        return [*first, *rounds, *self._reinforced(), *self._evaluations(), *self._publishing()]
 
     def navigator(self, number: int) -> Path:
         """The navigator's weights after a round; 0 is SFT."""
@@ -144,13 +144,13 @@ class Course:
         ]
 
     async def _sample(self, weights: Path, problems: Sequence[TrainingProblem], out: Path) -> str:
-        async with self._engines(weights) as (navigator, model, carrier):
+        async with self._actors.both(weights, self.executor) as (navigator, model, carrier):
             path = await rollouts.run(self.config.rollouts, problems, navigator, model, out, carrier)
         return f"{sum(1 for _ in path.open('rb')):,} trajectories for {len(problems):,} problems"
 
     async def _reward(self, sampled: Path, ladder: Sequence[LadderProblem], out: Path) -> str:
         source, count = await self._similar(ladder), self.config.similar.count
-        async with self._executing() as carrier:
+        async with self._actors.executing(self.executor) as carrier:
             path = await rewards.run(self.config.rewards, sampled, source, count, carrier, out)
         found = [one.reward for one in read(path, Rewarded)]
         return f"mean trajectory reward {sum(found) / len(found):.3f} of {len(found):,} rollouts"
@@ -158,6 +158,25 @@ class Course:
     def _prefer(self, before: Path, paired: Path, out: Path) -> str:
         dpo.run(self.config.dpo, before, paired, out, self._watched())
         return f"{sum(1 for _ in paired.open('rb')):,} pairs"
+
+    def _reinforced(self) -> list[Stage]:
+        """The variant that learns from the reward itself, from the SFT weights, where the config asks for it."""
+        config, start = self.config.grpo, self.config.start
+        if config is None:
+            return []
+        depends = fingerprint(config, self.config.problems, self.config.similar, start and _digest(start))
+        needs = () if start else ("sft",)
+        return [Stage("grpo", lambda out: self._reinforce(config, out), (Path("grpo"),), depends, 1, True, needs)]
+
+    async def _reinforce(self, config: GrpoConfig, out: Path) -> str:
+        problems, profile = self._problems(1), Profile(self.config.profile)
+        if profile is Profile.COMPACT:
+            problems = [one for one in problems if horizon_for(Problem(text=one.text)) is None]
+        async with self._actors.executing(self.executor) as carrier:
+            source = await self._similar(self._ladder(1))
+            online = Online(profile, carrier, source, self.config.similar.count)
+            await online.run(config, self.navigator(0), problems, out)
+        return f"{len(problems):,} problems, {config.max_steps} steps of {config.batch_size} replies"
 
     def _watched(self) -> dpo.HeldoutReward | None:
         """The success of greedy plans on problems that no round samples: it says when to stop."""
@@ -172,7 +191,11 @@ class Course:
     # --- evaluation --------------------------------------------------------------------------------------------------
 
     def _evaluations(self) -> list[Stage]:
-        return [self._evaluation(number) for number in range(self.config.iterations + 1)]
+        rounds = [self._evaluation(number) for number in range(self.config.iterations + 1)]
+        if self.config.grpo is None:
+            return rounds
+        needs = tuple(dict.fromkeys((*rounds[0].needs, "grpo"))) if rounds[0].needs is not None else None
+        return [*rounds, self._evaluation_of("grpo", self.folder / "grpo" / "weights", None, needs or ("grpo",))]
 
     def _evaluation(self, number: int) -> Stage:
         name = f"dpo.{number}" if number else "sft"
@@ -197,7 +220,7 @@ class Course:
         problems = [similar.from_ladder(problem) for problem in ladder]
         sampling = self.config.rollouts.model_copy(update={"samples": config.samples})
         trying = self.config.rewards.model_copy(update={"on": "similar", "include_own": True})
-        async with self._engines(weights, executor) as (navigator, model, carrier):
+        async with self._actors.both(weights, executor) as (navigator, model, carrier):
             sampled = await rollouts.run(sampling, problems, navigator, model, out, carrier)
             source = similar.LadderVariants(ladder)
             path = await rewards.run(trying, sampled, source, config.similar, carrier, out)
@@ -262,26 +285,9 @@ class Course:
             raise InvalidRequest("variants by an LLM need an engine", hint="write them to a data set first")
         return await similar.open_source(self.config.similar, ladder=ladder)
 
-    @asynccontextmanager
-    async def _engines(self, weights: Path, executor: Path | None = None) -> AsyncIterator[tuple[Engine, str, Carrier]]:
-        """The served navigator, the name of its weights, and the executor's side."""
-        async with AsyncExitStack() as stack:
-            ref, logs = self.config.engines.navigator, self.folder / "engines"
-            config = await stack.enter_async_context(serve(ref, weights, logs, role="navigator"))
-            carrier = await stack.enter_async_context(self._executing(executor))
-            http = await stack.enter_async_context(engine_http(config))
-            yield OpenAIEngine(http, config), config.model, carrier
-
-    @asynccontextmanager
-    async def _executing(self, executor: Path | None = None) -> AsyncIterator[Carrier]:
-        ref, logs = self.config.engines.executor, self.folder / "engines"
-        templates = ByName(template_files.read(self.library_folder))
-        async with (
-            serve(ref, executor or self.executor, logs, role="executor") as config,
-            engine_http(config) as http,
-            carrying(self.config.carry, OpenAIEngine(http, config), config.model, templates) as carrier,
-        ):
-            yield carrier
+    @property
+    def _actors(self) -> Actors:
+        return Actors(self.config, self.library_folder, self.folder / "engines")
 
 
 def heldout(config: EvaluateConfig) -> list[LadderProblem]:

@@ -130,8 +130,10 @@ def publish(
     def build(folder: Path) -> None:
         for path in sorted({path for pattern in _KEPT for path in source.glob(pattern)}):
             shutil.copyfile(path, folder / path.name)
-        if (trained / "curve.csv").exists():
+        if _is_tokens_seen(trained / "curve.csv"):
             plot(role, trained / "curve.csv", folder / "curve.png")
+        elif (trained / "curve.png").exists():
+            shutil.copyfile(trained / "curve.png", folder / "curve.png")
         if card is not None:
             (folder / "README.md").write_text(render(card))
         verify(folder, base)
@@ -221,6 +223,11 @@ def _unusable(folder: Path, why: str) -> WeightsUnusable:
 
 
 # --- the curve ------------------------------------------------------------------------------------------------------
+
+
+def _is_tokens_seen(curve: Path) -> bool:
+    """Whether this is the curve of training from scratch; the other stages draw their own."""
+    return curve.exists() and curve.read_text().startswith("step,tokens,")
 
 
 def plot(role: str, curve: Path, target: Path) -> None:

@@ -207,6 +207,11 @@ async def _carried_out(
     return done
 
 
+async def tried(trajectory: Trajectory, planned_for: TrainingProblem, on: TrainingProblem, carrier: Carrier) -> Trial:
+    """A trajectory carried out on a problem, which may be another than it was planned for."""
+    return await _trial(Errand(trajectory, on, see_all=not correspond(planned_for, on)), carrier)
+
+
 async def _trial(errand: Errand, carrier: Carrier) -> Trial:
     carried = await carrier.carry(errand.trajectory, errand.problem.text, see_all=errand.see_all)
     return Trial(

@@ -13,6 +13,7 @@ from training.corpus import Mixture
 from training.corpus.dataset import CorpusConfig
 from training.corpus.noise import Noise
 from training.dpo import DpoConfig
+from training.grpo import GrpoConfig
 from training.pairs import PairConfig
 from training.publish import PublishConfig
 from training.rewards import RewardConfig
@@ -103,6 +104,7 @@ class RunConfig(Contract):
     rewards: RewardConfig = RewardConfig()
     pairs: PairConfig = PairConfig()
     dpo: DpoConfig = DpoConfig()
+    grpo: GrpoConfig | None = Field(default=None, description="a variant on the same reward, from the SFT weights")
     iterations: int = Field(default=1, ge=0, description="rounds of rollouts, rewards, pairs and dpo")
     evaluate: EvaluateConfig = EvaluateConfig()
     budget: BudgetConfig | None = Field(default=None, description="what is trained on what, for the figures on paper")

@@ -17,6 +17,7 @@ plans, reviews and revisions, because the same weights have to speak the navigat
 import argparse
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -61,7 +62,7 @@ def run(config: SftConfig, data: Path, out: Path, held_out: Path | None = None) 
     """Train to the end, from the last whole checkpoint if there is one. Returns the folder with the final weights."""
     result = out / ("weights" if config.lora is None or config.lora.merge else "adapter")
     arguments = trl_arguments(config, out, evaluates=held_out is not None)  # first: it joins the other processes
-    _same_run(config, data, out)
+    _same_run(config, [data] if held_out is None else [data, held_out], out)
     if result.exists():
         _say(f"{result} is finished already")
         return result
@@ -232,11 +233,13 @@ def _halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: halves[tensor.data_ptr()] for name, tensor in state.items()}
 
 
-def _same_run(config: SftConfig, data: Path, out: Path) -> None:
+def _same_run(config: SftConfig, corpora: Sequence[Path], out: Path) -> None:
     """One folder holds one run: checkpoints of another config or corpus must not be gone on from."""
-    if not data.exists():
-        raise InvalidRequest(f"there is no corpus {data}", hint="the corpus stage writes it")
-    told = f"{config.model_dump_json(indent=1)}\n{hashlib.sha256(data.read_bytes()).hexdigest()}\n"
+    for path in corpora:
+        if not path.exists():
+            raise InvalidRequest(f"there is no corpus {path}", hint="the corpus stage writes it")
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in corpora]
+    told = "\n".join([config.model_dump_json(indent=1), *digests, ""])
     record = out / "run.txt"
     with PartialState().main_process_first():
         if record.exists() and record.read_text() != told:

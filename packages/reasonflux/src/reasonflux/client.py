@@ -146,10 +146,14 @@ class NavigatorClient(RemoteService):
         *,
         effort: Effort = Effort.MEDIUM,
         budget: Budget | None = None,
+        parent: str | None = None,
         on_event: Callable[[Entry | Delta], Awaitable[None]] | None = None,
     ) -> Session:
-        """Create a session, follow it to its end and return it. `outcome` tells whether there is an answer."""
-        session = await self.create(CreateSession(problem=problem, effort=effort, budget=budget))
+        """Create a session, follow it to its end and return it. `outcome` tells whether there is an answer.
+
+        `parent`: the id of a finished session that this question follows up.
+        """
+        session = await self.create(CreateSession(problem=problem, effort=effort, budget=budget, parent=parent))
         async with aclosing(self.events(session.id)) as events:
             async for event in events:
                 if on_event is not None:
