@@ -19,12 +19,12 @@ from reasonflux.testing.serving import served
 from template_store import library as templates
 from training import rewards, rollouts
 from training.carrying import ByName, CarryConfig, carrying
-from training.ledger import read
 from training.records import Rewarded, Rollout
 from training.rewards import RewardConfig
 from training.rollouts import RolloutConfig
-from training.serving import EngineRef, digest, serve
+from training.running.ledger import read
 from training.similar import LadderVariants, from_ladder
+from training.weights.serving import EngineRef, digest, serve
 
 LIBRARY = ROOT / "services" / "template-store" / "library"
 
