@@ -32,7 +32,7 @@ def run(
     library: Library = LIBRARY,
     runs: Runs = RUNS,
     data: Data = None,
-    until: Annotated[str | None, typer.Option(help="the last stage to run, such as dpo.1")] = None,
+    until: Annotated[str | None, typer.Option(help="run only this stage, such as dpo.1, and what it stands on")] = None,
     force: Annotated[str | None, typer.Option(help="run this stage and those after it again")] = None,
     log: Log = LOG,
     stages: Annotated[bool, typer.Option("--stages", help="tell what each stage is due for; run nothing")] = False,

@@ -64,17 +64,17 @@ class Due(StrEnum):
 def run(
     stages: Sequence[Stage], folder: Path, progress: Progress, *, force: str | None = None, until: str | None = None
 ) -> State:
-    """Run what is due, in order. `force` runs that stage and those after it again; `until` is the last one to run.
+    """Run what is due, in order. `force` runs that stage and those after it again; with `until` only that stage and
+    what it needs are run.
 
     Raises what a stage raises, after it is written down; Conflict when another pipeline is at work in the folder.
     """
     check(stages, *(name for name in (force, until) if name is not None))
     with held(folder):
-        state = read(folder)
-        for place, (stage, why) in enumerate(zip(stages, plan(stages, state, folder, force).values(), strict=True), 1):
-            state = _pass(stage, why, state, folder, progress, f"{place}/{len(stages)}", stages)
-            if stage.name == until:
-                break
+        state, due = read(folder), plan(stages, read(folder), folder, force)
+        wanted = [stage for stage in stages if until is None or stage.name in standing(until, stages)]
+        for place, stage in enumerate(wanted, 1):
+            state = _pass(stage, due[stage.name], state, folder, progress, f"{place}/{len(wanted)}", stages)
         return state
 
 
@@ -173,6 +173,18 @@ def needed(stage: Stage, stages: Sequence[Stage]) -> tuple[str, ...]:
         return stage.needs
     names = [other.name for other in stages]
     return tuple(names[: names.index(stage.name)])
+
+
+def standing(name: str, stages: Sequence[Stage]) -> set[str]:
+    """A stage and everything that it stands on."""
+    by_name = {stage.name: stage for stage in stages}
+    found, left = set[str](), [name]
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.add(one)
+            left += needed(by_name[one], stages)
+    return found
 
 
 def check(stages: Sequence[Stage], *named: str) -> None:
