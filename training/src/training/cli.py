@@ -1,5 +1,6 @@
 """`reasonflux train …`: every stage has its command; each is a part of the whole run and goes on where it stopped."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ LOG = Path("training/LOG.md")
 @app.callback()
 def main() -> None:
     """Train navigator and executor weights."""
+    warnings.filterwarnings("ignore", message="TRL currently supports vLLM")  # we sample through its API
 
 
 @app.command()

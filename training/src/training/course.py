@@ -18,12 +18,11 @@ from navigator.view import horizon_for
 from reasonflux.contracts import Contract, Problem
 from reasonflux.errors import InvalidRequest
 from template_store import library as template_files
-from training import dpo, evaluate, pairs, publish, rewards, rollouts, similar, tiny, watching
+from training import evaluate, pairs, publish, rewards, rollouts, similar, tiny, watching
 from training.actors import Actors
 from training.corpus import dataset
 from training.corpus.dataset import CorpusConfig
 from training.evaluate import Evaluation
-from training.grpo import GrpoConfig
 from training.online import Online
 from training.records import Pair, Rewarded, TrainingProblem
 from training.reporting.cards import card
@@ -32,6 +31,7 @@ from training.running.ledger import read
 from training.running.pipeline import Stage, contents, fingerprint
 from training.settings import EvaluateConfig, Role, RunConfig
 from training.similar import SimilarProblems
+from training.tuning import GrpoConfig
 from training.weights.registry import Registry
 
 _ROUND_SEEDS = 7_919
@@ -156,6 +156,8 @@ class Course:
         return f"mean trajectory reward {sum(found) / len(found):.3f} of {len(found):,} rollouts"
 
     def _prefer(self, before: Path, paired: Path, out: Path) -> str:
+        from training import dpo  # TRL takes seconds to import
+
         dpo.run(self.config.dpo, before, paired, out, self._watched())
         return f"{sum(1 for _ in paired.open('rb')):,} pairs"
 
@@ -178,7 +180,7 @@ class Course:
             await online.run(config, self.navigator(0), problems, out)
         return f"{len(problems):,} problems, {config.max_steps} steps of {config.batch_size} replies"
 
-    def _watched(self) -> dpo.HeldoutReward | None:
+    def _watched(self) -> watching.HeldoutReward | None:
         """The success of greedy plans on problems that no round samples: it says when to stop."""
         config = self.config.problems
         if not config.watched:

@@ -18,13 +18,12 @@ token follows the reply. A run that was killed goes on at its last whole checkpo
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from peft import LoraConfig
-from pydantic import Field, model_validator
 from transformers import (
     AutoModelForCausalLM,
     EarlyStoppingCallback,
@@ -35,63 +34,19 @@ from transformers import (
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from reasonflux.contracts import Contract
 from reasonflux.errors import InvalidRequest
 from training import pair_data
 from training.records import Pair
+from training.tuning import DpoConfig as DpoConfig
+from training.tuning import LoraOptions as LoraOptions
+from training.watching import HeldoutReward
 from training.weights import checkpoints, curves
 from training.weights.checkpoints import Watch
 from training.weights.curves import Column
 
-HeldoutReward = Callable[[Any, PreTrainedTokenizerFast], float]
-"""The mean trajectory reward of a model on held-out problems. Called on every process of a distributed run; the first
-one's word counts."""
-
-Loss = Literal["sigmoid", "sft", "ipo", "hinge", "robust", "apo_zero", "apo_down", "sigmoid_norm"]
-
 
 class LikelihoodDisplacement(UserWarning):
     """The margin grows while the chosen replies themselves become less likely than under the reference."""
-
-
-class LoraOptions(Contract):
-    rank: int = Field(default=32, ge=1)
-    alpha: int = Field(default=64, ge=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-
-
-class DpoConfig(Contract):
-    beta: float = Field(default=0.1, gt=0, description="how strongly the policy is held to the reference")
-    loss_type: tuple[Loss, ...] = Field(default=("sigmoid", "sft"), min_length=1)
-    loss_weights: tuple[float, ...] = (1.0, 1.0)
-    lr: float = Field(default=2e-5, gt=0, description="peak; 1e-4 was seen to damage a small navigator")
-    epochs: float = Field(default=2.0, gt=0)
-    max_steps: int | None = Field(default=None, ge=1, description="optimiser steps, in place of epochs")
-    batch_size: int = Field(default=8, ge=1, description="pairs per process and forward pass")
-    accumulate: int = Field(default=1, ge=1, description="forward passes per optimiser step")
-    warm_up: float = Field(default=0.1, ge=0, lt=1, description="share of the steps")
-    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_length: int = Field(default=1024, ge=16, description="tokens of prompt and reply; longer pairs are left out")
-    precompute_ref_log_probs: bool = Field(default=True, description="one pass before; no reference kept in memory")
-    heldout: float = Field(default=0.1, gt=0, lt=1, description="share of the problems whose pairs are only measured")
-    heldout_limit: int = Field(default=200, ge=1, description="held-out pairs measured at most")
-    eval_every: int = Field(default=50, ge=1, description="steps; also a checkpoint")
-    report_every: int = Field(default=10, ge=1, description="steps between rows of curve.csv")
-    early_stop: int = Field(default=4, ge=1, description="evaluations without a better reward until it stops")
-    displacement: float = Field(default=1.0, gt=0, description="nats of chosen log-prob whose loss is warned of")
-    lora: LoraOptions | None = Field(default=None, description="None trains all weights")
-    gradient_checkpointing: bool = False
-    bf16: bool = Field(default=True, description="mixed precision; a base under LoRA is loaded in it")
-    threads: int | None = Field(default=1, ge=1, description="CPU threads; None leaves them as they are")
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _as_many_weights_as_losses(self) -> "DpoConfig":
-        if len(self.loss_weights) != len(self.loss_type):
-            raise ValueError(f"loss_weights needs {len(self.loss_type)} numbers, one for each loss_type")
-        return self
 
 
 COLUMNS = (

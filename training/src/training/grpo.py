@@ -19,15 +19,14 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from pydantic import Field, model_validator
 from transformers import PreTrainedTokenizerFast, PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from reasonflux.contracts import Contract
 from reasonflux.engine_port import Message
 from reasonflux.errors import InvalidRequest
-from training.dpo import LoraOptions, load, lora_of
+from training.dpo import load, lora_of
 from training.records import TrainingProblem
+from training.tuning import GrpoConfig as GrpoConfig
 from training.weights import checkpoints, curves
 from training.weights.checkpoints import Watch
 from training.weights.curves import Column
@@ -36,34 +35,6 @@ PromptOf = Callable[[TrainingProblem], Sequence[Message]]
 """A problem as the navigator service puts it to the model."""
 Reward = Callable[[Sequence[TrainingProblem], Sequence[str]], list[float]]
 """The trajectory reward of each reply to its problem; the two sequences are equally long."""
-
-
-class GrpoConfig(Contract):
-    lr: float = Field(default=1e-6, gt=0)
-    max_steps: int = Field(default=200, ge=1)
-    group: int = Field(default=8, ge=2, description="replies sampled for a problem")
-    batch_size: int = Field(default=32, ge=2, description="replies per process and forward pass")
-    accumulate: int = Field(default=1, ge=1)
-    beta: float = Field(default=0.0, ge=0, description="weight of the KL term; above 0 a reference is kept in memory")
-    temperature: float = Field(default=1.0, gt=0)
-    max_completion: int = Field(default=640, ge=1, description="tokens of a reply")
-    warm_up: float = Field(default=0.05, ge=0, lt=1, description="share of the steps")
-    heldout: float = Field(default=0.1, gt=0, lt=1, description="share of the problems that are only measured")
-    heldout_limit: int = Field(default=64, ge=1, description="held-out problems measured at most")
-    eval_every: int = Field(default=50, ge=1, description="steps; also a checkpoint")
-    report_every: int = Field(default=1, ge=1, description="steps between rows of curve.csv")
-    vllm_url: str | None = Field(default=None, description="the vLLM server that samples; None: the trainer itself")
-    lora: LoraOptions | None = None
-    gradient_checkpointing: bool = False
-    bf16: bool = True
-    threads: int | None = Field(default=1, ge=1, description="CPU threads; None leaves them as they are")
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _batches_hold_whole_groups(self) -> "GrpoConfig":
-        if self.batch_size % self.group:
-            raise ValueError(f"batch_size must be a multiple of group ({self.group})")
-        return self
 
 
 COLUMNS = (

@@ -19,11 +19,11 @@ from navigator.replies import parse_plan
 from navigator.session import fold
 from reasonflux.contracts import Entry, Problem, SessionStarted, Trajectory
 from reasonflux.engine_port import Message
-from training import grpo, rewards
+from training import rewards
 from training.carrying import Carrier
-from training.grpo import GrpoConfig
 from training.records import TrainingProblem
 from training.similar import SimilarProblems
+from training.tuning import GrpoConfig
 
 _SESSION = "online"
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,6 +44,8 @@ class Online:
 
     async def run(self, config: GrpoConfig, weights: Path, problems: Sequence[TrainingProblem], out: Path) -> Path:
         """Train in a thread while rewards are taken here. Raises what `training.grpo.run` raises."""
+        from training import grpo  # TRL takes seconds to import
+
         loop = asyncio.get_running_loop()
 
         def reward(asked: Sequence[TrainingProblem], replies: Sequence[str]) -> list[float]:

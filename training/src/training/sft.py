@@ -40,8 +40,8 @@ from trl import SFTTrainer
 
 from reasonflux.errors import Conflict, InvalidRequest
 from training.running.sections import section
-from training.sft_config import LoraSettings as LoraSettings
-from training.sft_config import SftConfig as SftConfig
+from training.tuning import LoraSettings as LoraSettings
+from training.tuning import SftConfig as SftConfig
 from training.weights import curves
 from training.weights.chat_tokens import IGNORED, TokenCount, examples, read_chats
 from training.weights.checkpoints import Watch, last_whole

@@ -13,10 +13,11 @@ from training.weights import greedy
 
 MAX_TOKENS = 384
 
+HeldoutReward = Callable[[Any, PreTrainedTokenizerFast], float]
+"""The mean trajectory reward of a model on held-out problems."""
 
-def success(
-    executor: Path, library: Library, problems: Sequence[LadderProblem]
-) -> Callable[[Any, PreTrainedTokenizerFast], float]:
+
+def success(executor: Path, library: Library, problems: Sequence[LadderProblem]) -> HeldoutReward:
     """The share of problems that a model's greedy, whole plans solve with this executor; for `training.dpo`."""
     carry_out = greedy.speaker("executor", executor, Path())
 

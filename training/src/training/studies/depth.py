@@ -208,7 +208,7 @@ def _mixture(part: Part, config: DepthStudy) -> Mixture:
     """Plans and calculations only: reviews, errors and follow-ups are not this study's question."""
     return Mixture(
         depths=config.trained_depths,
-        outside=0.0,
+        outside=0.03,
         plan_only=1.0,
         failed_calculation=0.0,
         unfit_template=0.0,
