@@ -95,12 +95,12 @@ def test_a_run_that_was_killed_goes_on(place: Path) -> None:
     run_file.write_text(yaml.safe_dump({"sft": settings(place, max_steps=40, save_steps=4).model_dump(mode="json")}))
     told = [sys.executable, "-m", "training.sft", "--config", str(run_file), "--data", str(place / "corpus.jsonl")]
     told += ["--out", str(out)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    first = subprocess.Popen(told, **quiet)  # type: ignore[call-overload]
+    with (place / "first.log").open("w") as log:
+        first = subprocess.Popen(told, stdout=log, stderr=subprocess.STDOUT)
     while first.poll() is None and not list(out.glob("checkpoint-*/whole")):
         time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
-    assert first.wait() == -signal.SIGKILL
+    assert first.wait() == -signal.SIGKILL, (place / "first.log").read_text()[-3000:]
     assert not (out / "weights").exists()
     second = subprocess.run(told, capture_output=True, text=True, check=False)
     assert second.returncode == 0, second.stderr[-3000:]

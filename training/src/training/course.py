@@ -1,6 +1,6 @@
 """A run's course: every stage that its config asks for, in order, from the library to published weights.
 
-    tokenizer → sft → [rollouts → rewards → pairs → dpo] × iterations → evaluate → publish
+    corpus → sft → [rollouts → rewards → pairs → dpo] × iterations → evaluate → publish
 
 in    a `RunConfig`, the template library
 out   runs/<name>/: a folder for each stage; published weights where the config says so
@@ -8,34 +8,31 @@ run   reasonflux train run --config training/configs/tiny-cpu.yaml       (make t
 """
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from evaluation.ladder import LadderProblem, Split, generate
+from evaluation.ladder import LadderProblem
 from navigator.planning import Profile
 from navigator.view import horizon_for
 from reasonflux.contracts import Contract, Problem
 from reasonflux.errors import InvalidRequest
 from template_store import library as template_files
-from training import evaluate, pairs, publish, rewards, rollouts, similar, tiny, watching
+from training import evaluate, pairs, problems, publish, rewards, rollouts, similar, tiny, watching
 from training.actors import Actors
 from training.corpus import dataset
 from training.corpus.dataset import CorpusConfig
 from training.evaluate import Evaluation
 from training.online import Online
+from training.problems import Problems
 from training.records import Pair, Rewarded, TrainingProblem
 from training.reporting.cards import card
-from training.running.launching import sft as launched_sft
+from training.running import launching
 from training.running.ledger import read
 from training.running.pipeline import Stage, contents, fingerprint
-from training.settings import EvaluateConfig, Role, RunConfig
-from training.similar import SimilarProblems
+from training.settings import Role, RunConfig
 from training.tuning import GrpoConfig
 from training.weights.registry import Registry
-
-_ROUND_SEEDS = 7_919
-"""Between the rounds' seeds: each round samples other problems."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Course:
         if self.config.executor is not None:
             return self.config.executor
         if self.config.engines.executor.url is not None:
-            return Path()  # the server has its own
+            return self.folder / "no-weights"  # the server has its own
         if "executor" not in self.config.roles:
             raise InvalidRequest("nothing says who the executor is", hint="train one in `roles`, or name its weights")
         return self.folder / "sft" / "executor" / "weights"
@@ -77,13 +74,12 @@ class Course:
     def _sft(self) -> Stage:
         config = self.config
         if config.roles:
-            depends = fingerprint(
-                config.seed, config.tokenizer, config.mixture, config.noise, config.structure, config.roles
-            )
+            made = config.seed, config.tokenizer, config.mixture, config.noise, config.structure, config.roles
+            depends = fingerprint(*made, self._library)
             return Stage("sft", self._from_scratch, (Path("sft"),), depends, resumes=True)
         data = self.data or self.folder / "corpus" / "train.jsonl"
         depends = fingerprint(config.sft, self.data and contents(self.data))
-        return Stage("sft", lambda out: launched_sft(config, data, out), (Path("sft"),), depends, resumes=True)
+        return Stage("sft", lambda out: launching.sft(config, data, out), (Path("sft"),), depends, resumes=True)
 
     def _corpus(self) -> list[Stage]:
         """The written corpus that a pretrained model is tuned on, unless it is given."""
@@ -93,9 +89,8 @@ class Course:
         if config.corpus is None:
             raise InvalidRequest("there is no data to tune on", hint="add a section `corpus`, or give --data")
         chosen = config.corpus
-        depends = fingerprint(
-            chosen, contents(self.library_folder), [contents(path) for path in chosen.sources.files()]
-        )
+        files = [contents(path) for path in (*chosen.sources.files(), *chosen.against)]
+        depends = fingerprint(chosen, self._library, files)
         return [Stage("corpus", lambda out: self._write_corpus(chosen, out), (Path("corpus"),), depends)]
 
     def _write_corpus(self, config: CorpusConfig, out: Path) -> str:
@@ -111,21 +106,22 @@ class Course:
     def _round(self, number: int) -> list[Stage]:
         config, before = self.config, self.navigator(number - 1)
         sampled, rewarded, paired = (self.folder / f"{name}.{number}" for name in ("rollouts", "rewards", "pairs"))
-        problems = fingerprint(config.problems, config.similar, number)
-        given = _digest(config.start) if config.start and number == 1 else None
+        asked = config.problems.model_copy(update={"watched": 0})
+        given = [_digest(path) for path in (config.start, config.executor) if path is not None]
+        data = [contents(path) for path in (config.problems.dataset, config.similar.dataset) if path is not None]
         return [
             Stage(
                 f"rollouts.{number}",
-                lambda out: self._sample(before, self._problems(number), out),
+                lambda out: self._sample(before, self._problems.of_round(number), out),
                 (Path(sampled.name),),
-                fingerprint(problems, config.rollouts, config.engines, config.carry, given),
+                fingerprint(asked, number, config.rollouts, config.engines, config.carry, self._library, given, data),
                 resumes=True,
             ),
             Stage(
                 f"rewards.{number}",
-                lambda out: self._reward(sampled / "rollouts.jsonl", self._ladder(number), out),
+                lambda out: self._reward(sampled / "rollouts.jsonl", self._problems.ladder(number), out),
                 (Path(rewarded.name),),
-                fingerprint(config.rewards, config.carry, config.executor and _digest(config.executor)),
+                fingerprint(config.rewards, config.similar),
                 resumes=True,
             ),
             Stage(
@@ -138,57 +134,61 @@ class Course:
                 f"dpo.{number}",
                 lambda out: self._prefer(before, paired / "pairs.jsonl", out),
                 (Path(f"dpo.{number}"),),
-                fingerprint(config.dpo),
+                fingerprint(config.dpo, config.problems.watched),
                 resumes=True,
             ),
         ]
 
-    async def _sample(self, weights: Path, problems: Sequence[TrainingProblem], out: Path) -> str:
+    async def _sample(self, weights: Path, asked: Sequence[TrainingProblem], out: Path) -> str:
         async with self._actors.both(weights, self.executor) as (navigator, model, carrier):
-            path = await rollouts.run(self.config.rollouts, problems, navigator, model, out, carrier)
-        return f"{sum(1 for _ in path.open('rb')):,} trajectories for {len(problems):,} problems"
+            path = await rollouts.run(self.config.rollouts, asked, navigator, model, out, carrier)
+        return f"{sum(1 for _ in path.open('rb')):,} trajectories for {len(asked):,} problems"
 
     async def _reward(self, sampled: Path, ladder: Sequence[LadderProblem], out: Path) -> str:
-        source, count = await self._similar(ladder), self.config.similar.count
-        async with self._actors.executing(self.executor) as carrier:
-            path = await rewards.run(self.config.rewards, sampled, source, count, carrier, out)
+        trials = self.folder / "trials.jsonl"  # of all rounds: what was carried out once is known
+        async with AsyncExitStack() as stack:
+            source = await self._problems.similar_to(ladder, stack)
+            carrier = await stack.enter_async_context(self._actors.executing(self.executor))
+            count = self.config.similar.count
+            path = await rewards.run(self.config.rewards, sampled, source, count, carrier, out, trials)
         found = [one.reward for one in read(path, Rewarded)]
         return f"mean trajectory reward {sum(found) / len(found):.3f} of {len(found):,} rollouts"
 
     def _prefer(self, before: Path, paired: Path, out: Path) -> str:
-        from training import dpo  # TRL takes seconds to import
+        if self.config.roles:
+            from training import dpo  # TRL takes seconds to import
 
-        dpo.run(self.config.dpo, before, paired, out, self._watched())
+            dpo.run(self.config.dpo, before, paired, out, self._watched())
+        else:
+            launching.dpo(self.config, before, paired, out)
         return f"{sum(1 for _ in paired.open('rb')):,} pairs"
+
+    def _watched(self) -> watching.HeldoutReward | None:
+        """The success of greedy plans: it says when to stop."""
+        if not self.config.problems.watched:
+            return None
+        return watching.success(self.executor, tiny.read_library(self.library_folder), self._problems.watched())
 
     def _reinforced(self) -> list[Stage]:
         """The variant that learns from the reward itself, from the SFT weights, where the config asks for it."""
         config, start = self.config.grpo, self.config.start
         if config is None:
             return []
-        depends = fingerprint(config, self.config.problems, self.config.similar, start and _digest(start))
+        used = self.config.problems, self.config.similar, self.config.carry, self.config.engines, self._library
+        depends = fingerprint(config, *used, start and _digest(start))
         needs = () if start else ("sft",)
         return [Stage("grpo", lambda out: self._reinforce(config, out), (Path("grpo"),), depends, 1, True, needs)]
 
     async def _reinforce(self, config: GrpoConfig, out: Path) -> str:
-        problems, profile = self._problems(1), Profile(self.config.profile)
+        asked, profile = self._problems.of_round(1), Profile(self.config.profile)
         if profile is Profile.COMPACT:
-            problems = [one for one in problems if horizon_for(Problem(text=one.text)) is None]
-        async with self._actors.executing(self.executor) as carrier:
-            source = await self._similar(self._ladder(1))
+            asked = [one for one in asked if horizon_for(Problem(text=one.text)) is None]
+        async with AsyncExitStack() as stack:
+            source = await self._problems.similar_to(self._problems.ladder(1), stack)
+            carrier = await stack.enter_async_context(self._actors.executing(self.executor))
             online = Online(profile, carrier, source, self.config.similar.count)
-            await online.run(config, self.navigator(0), problems, out)
-        return f"{len(problems):,} problems, {config.max_steps} steps of {config.batch_size} replies"
-
-    def _watched(self) -> watching.HeldoutReward | None:
-        """The success of greedy plans on problems that no round samples: it says when to stop."""
-        config = self.config.problems
-        if not config.watched:
-            return None
-        library = tiny.read_library(self.library_folder)
-        stream = generate(Split.TRAIN, config.depths, seed=config.seed - 1)
-        planned_whole = (problem for problem in stream if horizon_for(Problem(text=problem.text)) is None)
-        return watching.success(self.executor, library, list(islice(planned_whole, config.watched)))
+            await online.run(config, self.navigator(0), asked, out)
+        return f"{len(asked):,} problems, {config.max_steps} steps of {config.batch_size} replies"
 
     # --- evaluation --------------------------------------------------------------------------------------------------
 
@@ -206,24 +206,25 @@ class Course:
         return self._evaluation_of(name, self.navigator(number), None, needs)
 
     def _evaluation_of(self, name: str, weights: Path, executor: Path | None, needs: tuple[str, ...]) -> Stage:
-        given = [_digest(path) for path in (weights, executor) if path is not None and not needs]
+        given = [_digest(path) for path in (self.config.start, self.config.executor) if path is not None]
+        used = self.config.evaluate, self.config.carry, self.config.rollouts, self.config.engines, self._library
         return Stage(
             f"evaluate.{name}",
             lambda out: self._evaluate(name, weights, executor or self.executor, out),
             (Path(f"evaluate.{name}"),),
-            fingerprint(self.config.evaluate, self.config.carry, given),
+            fingerprint(*used, given),
             resumes=True,
             needs=needs,
         )
 
     async def _evaluate(self, name: str, weights: Path, executor: Path, out: Path) -> str:
         config = self.config.evaluate
-        ladder = heldout(config)
-        problems = [similar.from_ladder(problem) for problem in ladder]
+        ladder = problems.heldout(config)
+        asked = [similar.from_ladder(problem) for problem in ladder]
         sampling = self.config.rollouts.model_copy(update={"samples": config.samples})
         trying = self.config.rewards.model_copy(update={"on": "similar", "include_own": True})
         async with self._actors.both(weights, executor) as (navigator, model, carrier):
-            sampled = await rollouts.run(sampling, problems, navigator, model, out, carrier)
+            sampled = await rollouts.run(sampling, asked, navigator, model, out, carrier)
             source = similar.LadderVariants(ladder)
             path = await rewards.run(trying, sampled, source, config.similar, carrier, out)
         found = evaluate.summarise(name, path)
@@ -238,8 +239,10 @@ class Course:
         if to is None:
             return []
         stages, published = [], to.to / "navigator"
-        if (published / "config.json").exists():
-            stages.append(self._evaluation_of("published", published, to.to / "executor", needs=()))
+        if (published / "config.json").exists():  # measured once, before this run replaces it
+            executor = to.to / "executor" if "executor" in self.config.roles else None
+            needs = () if self.config.start else ("sft",)
+            stages.append(self._evaluation_of("published", published, executor, needs))
         return [*stages, Stage("publish", self._publish, (Path("publish"),), fingerprint(to))]
 
     def _publish(self, out: Path) -> str:
@@ -263,7 +266,7 @@ class Course:
     def _published_roles(self, best: int) -> dict[Role, Path]:
         """Where each role's weights, and its curve if it has one, were made."""
         roles: dict[Role, Path] = {"navigator": self.navigator(best).parent}
-        return roles if self.config.executor else {**roles, "executor": self.executor.parent}
+        return {**roles, "executor": self.executor.parent} if "executor" in self.config.roles else roles
 
     def evaluation(self, number: int) -> Evaluation:
         """What the weights after a round reached. Raises FileNotFoundError before that stage has run."""
@@ -271,34 +274,23 @@ class Course:
 
     # --- what the stages stand on ------------------------------------------------------------------------------------
 
-    def _ladder(self, number: int) -> list[LadderProblem]:
-        config = self.config.problems
-        stream = generate(Split.TRAIN, config.depths, seed=config.seed + _ROUND_SEEDS * number)
-        return list(islice(stream, config.count))
+    @property
+    def _problems(self) -> Problems:
+        return Problems(self.config)
 
-    def _problems(self, number: int) -> list[TrainingProblem]:
-        config = self.config.problems
-        if config.dataset is None:
-            return [similar.from_ladder(problem) for problem in self._ladder(number)]
-        return list(similar.read_dataset(config.dataset))[: config.count]
-
-    async def _similar(self, ladder: Sequence[LadderProblem]) -> SimilarProblems:
-        if self.config.similar.source == "llm":
-            raise InvalidRequest("variants by an LLM need an engine", hint="write them to a data set first")
-        return await similar.open_source(self.config.similar, ladder=ladder)
+    @property
+    def _library(self) -> str:
+        return contents(self.library_folder)
 
     @property
     def _actors(self) -> Actors:
         return Actors(self.config, self.library_folder, self.folder / "engines")
 
 
-def heldout(config: EvaluateConfig) -> list[LadderProblem]:
-    """The problems that every evaluation with this section is made on."""
-    return list(islice(generate(Split.HELDOUT, config.depths, seed=config.seed), config.count))
-
-
 def _digest(weights: Path) -> str:
-    return contents(weights / "model.safetensors")
+    """Stands for weights that are given. Those of an earlier run may not be there yet."""
+    file = weights / "model.safetensors"
+    return contents(file) if file.exists() else "not there yet"
 
 
 def _said(path: Path, kind: type[Contract], what: str) -> str:

@@ -4,7 +4,7 @@ in    the SFT weights (a Hugging Face folder: the policy starts there and the re
       pairs (JSONL of `training.records.Pair`)
 out   <out>/: weights/ (bf16 safetensors and tokenizer, as vLLM loads them), curve.csv, curve.png, checkpoints/
 run   reasonflux train dpo --config training/configs/tiny-cpu.yaml
-      accelerate launch … for several GPUs: the trainer is TRL's own
+      accelerate launch -m training.dpo … for several GPUs: the trainer is TRL's own
 
 How it departs from the paper
 - An SFT term on the chosen reply stands beside the DPO loss (`loss_type`), against likelihood displacement: DPO alone
@@ -16,6 +16,7 @@ A reply is trained as it is served: the prompt is what the chat template renders
 token follows the reply. A run that was killed goes on at its last whole checkpoint.
 """
 
+import argparse
 import math
 import warnings
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from reasonflux.errors import InvalidRequest
 from training import pair_data
 from training.records import Pair
+from training.running.sections import section
 from training.tuning import DpoConfig as DpoConfig
 from training.tuning import LoraOptions as LoraOptions
 from training.watching import HeldoutReward
@@ -238,3 +240,18 @@ def load(weights: Path, dtype: torch.dtype) -> tuple[Any, PreTrainedTokenizerFas
         raise InvalidRequest(f"there are no weights in {weights}", hint="train them first: reasonflux train sft")
     model = AutoModelForCausalLM.from_pretrained(weights, dtype=dtype)
     return model, PreTrainedTokenizerFast.from_pretrained(weights)
+
+
+def main() -> None:
+    """The entry of `accelerate launch -m training.dpo`: every process runs it."""
+    parser = argparse.ArgumentParser(description="Preference optimisation on pairs of trajectories.")
+    parser.add_argument("--config", type=Path, required=True, help="a run file; its section dpo is read")
+    parser.add_argument("--weights", type=Path, required=True, help="the SFT weights")
+    parser.add_argument("--pairs", type=Path, required=True, help="JSONL of pairs")
+    parser.add_argument("--out", type=Path, required=True, help="where checkpoints, curve and weights go")
+    told = parser.parse_args()
+    run(section(told.config, "dpo", DpoConfig), told.weights, told.pairs, told.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -231,7 +231,9 @@ def _is_tokens_seen(curve: Path) -> bool:
 
 
 def plot(role: str, curve: Path, target: Path) -> None:
-    """Training loss and held-out exact match against tokens seen."""
+    """Training loss and held-out exact match against tokens seen; nothing where a short run has recorded none."""
+    if not curve.exists():
+        return
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
@@ -239,7 +241,7 @@ def plot(role: str, curve: Path, target: Path) -> None:
     tokens = [float(row[1]) / 1e6 for row in rows]
     figure, loss = plt.subplots(figsize=(7, 4))
     loss.plot(tokens, [float(row[2]) for row in rows], color="tab:blue", label="training loss")
-    loss.set(xlabel="million tokens", ylabel="training loss (log)", yscale="log", title=f"reasonflux-tiny {role}")
+    loss.set(xlabel="million tokens", ylabel="training loss (log)", yscale="log", title=f"{role}, from scratch")
     exact = loss.twinx()
     exact.plot(tokens, [100 * float(row[3]) for row in rows], color="tab:orange", label="held-out exact")
     exact.set(ylabel="held-out conversations exact, %", ylim=(0, 100))

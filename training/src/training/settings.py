@@ -69,7 +69,6 @@ class EvaluateConfig(Contract):
     seed: int = 2_000_003
     samples: int = Field(default=3, ge=1, le=64, description="trajectories per problem; the first one is greedy")
     similar: int = Field(default=1, ge=0, description="similar problems per problem, for the trajectory reward")
-    dataset: Path | None = None
 
 
 class PublishTo(PublishConfig):
@@ -115,6 +114,16 @@ class RunConfig(Contract):
             raise ValueError(
                 "a run has one of `roles` (from scratch), `sft` (a pretrained model) and `start` (weights)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "RunConfig":
+        if self.problems.dataset is not None and self.similar.source == "ladder" and self.rewards.on == "similar":
+            raise ValueError("problems.dataset needs similar.source neighbours: the ladder knows its own problems only")
+        told = {"rollouts": self.rollouts.profile} | ({"corpus": self.corpus.sources.profile} if self.corpus else {})
+        other = [name for name, profile in told.items() if profile != self.profile]
+        if other:
+            raise ValueError(f"profile is {self.profile}, and another one in {', '.join(other)}: name the same")
         return self
 
 

@@ -1,7 +1,7 @@
 """Stage sft for tiny models: tokenizer, then every role of the config from scratch, at the same time on a core each.
 
 in    a run's config (configs/tiny-cpu.yaml), the templates of the ladder in the library
-out   <out>/<role>/: checkpoint.pt, curve.csv, weights/
+out   <out>/<role>/: checkpoint.pt, curve.csv, curve.png, weights/
 run   reasonflux train run --config training/configs/tiny-cpu.yaml       (make train-tiny)
 
 A run that was stopped goes on at its last checkpoints.
@@ -21,6 +21,7 @@ from template_store import library as templates
 from training import corpus, publish, scratch
 from training.corpus.noise import Teacher
 from training.corpus.structure import structure_conversations
+from training.running.launching import die_with_parent
 from training.settings import Role, RunConfig
 from training.weights.tokenizer import train_tokenizer
 
@@ -78,6 +79,7 @@ def prepare_tokenizer(config: RunConfig, library: corpus.Library, folder: Path) 
 
 def train_role(role: Role, config: RunConfig, library: corpus.Library, folder: Path) -> None:
     """One role, from its checkpoint if there is one, to its weights in `folder/<role>/weights`."""
+    die_with_parent()
     tokenizer, chosen = prepare_tokenizer(config, library, folder), config.roles[role]
     heldout = conversations(role, config.model_copy(update={"noise": None}), library, Split.HELDOUT)
     model = scratch.train(
@@ -89,6 +91,7 @@ def train_role(role: Role, config: RunConfig, library: corpus.Library, folder: P
         folder / role,
     )
     publish.save_weights(model, tokenizer, folder / role / "weights")
+    publish.plot(role, folder / role / "curve.csv", folder / role / "curve.png")
 
 
 def conversations(
