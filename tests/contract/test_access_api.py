@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import openai
 import pytest
 from fastapi.routing import APIRoute
 
-from navigator.access.keys import Scope, mint
+from navigator.access.keys import Caller, Scope, mint
 from navigator.access.limits import Limits
 from navigator.access.memory import MemoryAdmission, MemoryKeys
+from navigator.access.visit import Visit
 from navigator.errors import JournalUnavailable
 from navigator.journal import MemoryJournal
 from navigator.testing import on_fakes, opened, plan, review, script, step
@@ -138,6 +139,20 @@ async def test_a_key_that_may_read_cannot_solve_and_the_other_way_round() -> Non
     assert (created.status_code, seen.status_code) == (201, 200)
     assert [answer.status_code for answer in refused] == [403] * 4
     assert error_of(refused[0]).type == "forbidden"
+
+
+async def test_a_reader_that_leaves_ends_no_session() -> None:
+    house = House()
+    async with house.open() as client:
+        asked = {**PROBLEM, "on_disconnect": "cancel"}
+        created = await client.post("/v1/sessions", json=asked, headers=await house.key())
+        ended = []
+        for scope in (Scope.READ, Scope.SOLVE):
+            caller, no_gate = Caller(tenant="acme", scopes=frozenset({scope})), cast(Any, None)
+            navigator = house.app.state.navigator_for(Visit(caller, no_gate))
+            await navigator.left(created.json()["id"])
+            ended.append((await navigator.session(created.json()["id"])).finished)
+    assert ended == [False, True]
 
 
 async def test_keys_that_cannot_be_looked_up_let_nobody_in() -> None:
@@ -331,6 +346,27 @@ async def test_plain_engine_calls_are_counted_too() -> None:
     assert refused.status_code == 429
     assert after.status_code == 200
     assert after.text.endswith("data: [DONE]\n\n")
+
+
+async def test_a_plain_engine_call_that_its_client_leaves_is_not_free() -> None:
+    called = asyncio.Event()
+
+    async def endless(call: Call) -> str:
+        called.set()
+        await asyncio.Event().wait()
+        return ""
+
+    house = House(replies=endless)
+    async with house.open() as client:
+        asked = client.post("/v1/chat/completions", json=DIRECT, headers=await house.key())
+        leaving = asyncio.create_task(asked)
+        await called.wait()
+        leaving.cancel()
+        await asyncio.wait((leaving,))
+
+    counted = house.app.state.registry.get_sample_value("reasonflux_tenant_tokens_total", {"tenant": "acme"})
+    assert counted is not None
+    assert counted >= 1_024
 
 
 async def test_a_session_that_could_not_be_created_holds_no_place() -> None:

@@ -161,6 +161,22 @@ async def test_a_session_that_still_runs_cannot_be_followed_up() -> None:
     assert ErrorBody.model_validate_json(response.content).error.param == "parent"
 
 
+async def test_trained_weights_that_stop_half_way_have_given_no_answer() -> None:
+    """The last result so far is not the answer; they are asked again, and then the session fails."""
+    half = plan(step("add", "s1"), complete=False)
+    engine = FakeEngine(
+        lambda call: review("continue") if is_review(call) else half if len(engine.calls) == 1 else plan()
+    )
+    journal, executor = MemoryJournal(), FakeExecutor(lambda request: "9")
+    await journal.create("s", SessionStarted(problem=Problem(text="Let K be 4 + 5. What is K?")))
+    claim = await journal.claim("worker", 60)
+    assert claim is not None
+    runner = Runner(journal, NavigatorLLM(engine, Profile.COMPACT), FakeTemplateStore(), executor)
+    session = await runner.run(claim)
+    assert session.outcome is not Outcome.SOLVED
+    assert session.answer is None
+
+
 EARLIER = TurnStep(id=1, goal="Find the sum of two numbers", result="7")
 
 
@@ -168,6 +184,7 @@ EARLIER = TurnStep(id=1, goal="Find the sum of two numbers", result="7")
     ("turns", "told"),
     [
         ((), ""),
+        ((Turn(problem=""),), ""),
         ((Turn(problem="What is 3 + 4?", reply="7"),), "s4: Earlier reply: 7\n"),
         (
             (Turn(problem="What is 3 + 4?", reply="7", steps=(EARLIER,)),),

@@ -207,3 +207,12 @@ def test_a_follow_up_uses_the_answer_before_it(templates: dict[str, ThoughtTempl
         assert step["uses"][-1] == told.partition(":")[0]
         answer = executor[0].content.rpartition(": ")[2]
         assert answer in json.loads(executor[1].content)["bindings"].values()
+
+
+def test_two_steps_at_a_time_are_planned_only_as_far_as_the_view_shows(templates: dict[str, ThoughtTemplate]) -> None:
+    two = replace(PLAIN, whole=0, horizon=1, two_at_a_time=1, depths=(3,), plan_only=1)
+    for conversation in islice(navigator_conversations(templates, 17, two), 120):
+        told = {line.partition(":")[0] for line in conversation[0].content.splitlines()}
+        plan = json.loads(conversation[1].content)
+        assert {use for step in plan["steps"] for use in step["uses"] if use[0] == "s"} <= told
+        assert set(plan.get("done", ())) <= told

@@ -22,9 +22,21 @@ from journals import (
 from navigator.errors import ReplyUnusable
 from navigator.planning import Profile, conversation, plan_messages, review_messages
 from navigator.policy import Finish, Plan, ReviewStep, decide
-from navigator.replies import parse_plan, parse_review, review_schema, write_plan, write_review
+from navigator.replies import parse_plan, parse_review, plan_schema, review_schema, write_plan, write_review
 from navigator.session import advance, fold
-from reasonflux.contracts import Entry, Options, PlanMade, Review, Session, Trajectory, Verdict
+from reasonflux.contracts import (
+    ActionFailed,
+    ActionKind,
+    Entry,
+    Failure,
+    FailureKind,
+    Options,
+    PlanMade,
+    Review,
+    Session,
+    Trajectory,
+    Verdict,
+)
 from reasonflux.engine import Message
 
 CHAIN = (step(1, "s1"), step(2, "s2", "r1"))
@@ -157,7 +169,9 @@ def test_the_prompt_tells_why_a_step_failed(profile: Profile) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from(PROFILES), st.none() | st.integers(1, 2))
 def test_prompts_only_ever_grow_at_the_end(seed: int, profile: Profile, horizon: int | None) -> None:
-    """Each prompt begins with the previous one, so that the engine's prefix cache serves every earlier round."""
+    """Each prompt begins with the previous one, so that the engine's prefix cache serves every earlier round.
+
+    With the compact profile they begin anew at every plan that goes on."""
     from random import Random
 
     world, last = RandomWorld(Random(seed), failures=0.0), list[Message]()
@@ -167,6 +181,7 @@ def test_prompts_only_ever_grow_at_the_end(seed: int, profile: Profile, horizon:
         action = due[0]
         if isinstance(action, Plan):
             prompt = plan_messages("s", entries, profile)
+            last = [] if profile is Profile.COMPACT and session.abstraction is not None else last
         elif isinstance(action, ReviewStep):
             prompt = review_messages("s", entries, action.step_id, profile)
         else:
@@ -210,3 +225,44 @@ def test_trained_weights_plan_on_from_a_view_of_what_is_left() -> None:
     entries = journal(started(Options(horizon=1)), plan, retrieved(1), instantiated(1), reviewed(1, Verdict.CONTINUE))
     (asked,) = plan_messages("s", entries, Profile.COMPACT)
     assert asked.content == f"navigator\nr1: {CHAIN[0].goal}\ns2: What is 4K?\nplan 1 at a time from 2"
+
+
+def test_a_whole_plan_that_leaves_something_open_goes_on_under_numbers_that_are_told() -> None:
+    entries = journal(
+        started(), planned(CHAIN[0], complete=False), retrieved(1), instantiated(1), reviewed(1, Verdict.CONTINUE)
+    )
+    (asked,) = plan_messages("s", entries, Profile.COMPACT)
+    assert asked.content.startswith("navigator\nr1: goal 1\ns1: ")
+    assert asked.content.endswith("\nplan 1 at a time from 2")
+
+
+LONG = " ".join(f"Fact {n}." for n in range(1, 8))
+
+
+def test_only_statements_in_sight_can_be_marked_as_done() -> None:
+    session = session_of(started(Options(horizon=1), text=LONG))
+    reply = plan_reply(step_reply(1, "s1"), done=["s1", "s7", "s99", "r1", 3, "s1"], complete=False)
+    assert parse_plan(reply, session).done == ("s1",)
+    marks = plan_schema(session, marks_done=True)["properties"]["done"]
+    assert marks["items"]["enum"] == ["s1", "s2", "s3", "s4", "s5"]
+
+
+@pytest.mark.parametrize("odd", [True, None, "s1", {"s1": True}, 7])
+def test_what_an_llm_means_otherwise_by_done_is_passed_over(odd: object) -> None:
+    assert parse_plan(plan_reply(step_reply(1, "s1"), done=odd), session_of(started())).done == ()
+
+
+def test_a_step_that_points_at_nothing_gets_what_is_not_done_yet() -> None:
+    plan = PlanMade(trajectory=Trajectory(abstraction="a", steps=(CHAIN[0],), done=("s1",), complete=False))
+    told = '{"abstraction": "b", "steps": [{"id": 2, "goal": "multiply", "uses": ["r1"]}]}'
+    so_far = journal(started(Options(horizon=1)), plan, retrieved(1), instantiated(1), reviewed(1, Verdict.CONTINUE))
+    (step,) = parse_plan(told, fold("s", so_far)).steps
+    assert step.uses == ("s2", "r1")
+
+
+def test_tries_to_plan_are_counted_up_to_the_next_plan() -> None:
+    """A deep problem is planned many times: single failures on the way must not add up to its end."""
+    failed = ActionFailed(action=ActionKind.PLAN, failure=Failure(kind=FailureKind.ENGINE_UNAVAILABLE, message="away"))
+    plan = PlanMade(trajectory=Trajectory(abstraction="a", steps=(CHAIN[0],), complete=False))
+    assert fold("s", journal(started(Options(horizon=1)), failed, failed)).failures == {"plan": 2}
+    assert fold("s", journal(started(Options(horizon=1)), failed, failed, plan)).failures == {}

@@ -188,7 +188,7 @@ def dry_run(config: Config = Path("training/configs/qwen2.5-7b.yaml")) -> None:
 @app.command()
 def results(
     reports: Annotated[Path, typer.Option(help="the reports of experiments")] = Path("training/reports"),
-    page: Annotated[Path, typer.Option(help="the page that is made of them")] = Path("docs/results/training.md"),
+    page: Annotated[Path, typer.Option("--to", help="where the page and its plots go")] = Path("docs/results"),
     check: Annotated[bool, typer.Option("--check", help="only say whether the page is up to date")] = False,
 ) -> None:
     """Write docs/results/training.md from the reports."""

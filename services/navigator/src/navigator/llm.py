@@ -42,7 +42,14 @@ class NavigatorLLM:
             marks_done=reads_in_view(session, self.profile),
             in_words=self.profile is Profile.INSTRUCT,  # trained weights only plan
         )
-        return await self._ask(session, messages, schema, lambda text: parse_plan(text, session), on_delta, on_usage)
+        return await self._ask(session, messages, schema, partial(self._planned, session=session), on_delta, on_usage)
+
+    def _planned(self, text: str, session: Session) -> Trajectory:
+        """Trained weights plan on to the answer: to stop half-way is no answer, but a slip."""
+        trajectory = parse_plan(text, session)
+        if self.profile is Profile.COMPACT and session.steps and not trajectory.steps:
+            raise ReplyUnusable("the plan so far does not reach the answer, and this one adds no step")
+        return trajectory
 
     async def review(
         self,

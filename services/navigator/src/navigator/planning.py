@@ -72,9 +72,11 @@ def reads_in_view(session: Session, profile: Profile) -> bool:
 
 def _problem(session: Session, profile: Profile) -> Message:
     horizon = session.options.horizon
+    if reads_in_view(session, profile):
+        # A whole plan that leaves something open goes on step by step: only that question says where to number on.
+        return _user("problem", profile, view=view(session), horizon=horizon or 1)
     if profile is Profile.COMPACT:
-        seen = view(session) if reads_in_view(session, profile) else whole(session)
-        return _user("problem", profile, view=seen, horizon=horizon)
+        return _user("problem", profile, view=whole(session), horizon=None)
     told = {"statements": session.problem.statements, "turns": session.turns, "earlier": session.statements}
     return _user("problem", profile, **told, horizon=horizon)
 

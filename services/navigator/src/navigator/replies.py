@@ -9,11 +9,12 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from navigator.errors import ReplyUnusable
 from navigator.policy import may_retry, may_revise
 from navigator.session import next_step_id
+from navigator.view import view
 from reasonflux.contracts import Phase, Query, Review, Session, Step, Trajectory, Verdict
 from reasonflux.json_reply import ReplyUnparsable, parse_reply
 
@@ -24,13 +25,12 @@ _RESULT = re.compile(r"r([1-9][0-9]{0,5})")
 def plan_schema(session: Session, *, marks_done: bool = False, in_words: bool = True) -> dict[str, Any]:
     """The JSON schema of a plan: an engine that decodes under it can only point at statements that exist.
 
-    With `marks_done` it may also name the statements that no later step needs; with `in_words` a follow-up question may
-    be answered without a plan.
+    With `marks_done` it may also name the statements in sight that no later step needs; with `in_words` a follow-up
+    question may be answered without a plan.
     """
     replies = in_words and _may_reply(session)
     reply: dict[str, Any] = {"reply": {"type": ["string", "null"]}} if replies else {}
-    own = [statement.id for statement in session.problem.statements]
-    done: dict[str, Any] = {"done": {"type": "array", "items": {"enum": own}}} if marks_done else {}
+    done: dict[str, Any] = {"done": {"type": "array", "items": {"enum": _markable(session)}}} if marks_done else {}
     return {
         "type": "object",
         "properties": {
@@ -43,6 +43,12 @@ def plan_schema(session: Session, *, marks_done: bool = False, in_words: bool = 
         "required": ["abstraction", "steps"],
         "additionalProperties": False,
     }
+
+
+def _markable(session: Session) -> list[str]:
+    """What may be marked as done: statements in sight. What nobody has read yet must not go out of sight."""
+    own = {statement.id for statement in session.problem.statements}
+    return [statement.id for statement in view(session).statements if statement.id in own]
 
 
 def _may_reply(session: Session) -> bool:
@@ -122,6 +128,12 @@ class _PlanReply(_Reply):
     complete: bool = True
     reply: str | None = None
 
+    @field_validator("done", mode="before")
+    @classmethod
+    def _only_names(cls, told: object) -> object:
+        """An LLM that was not asked for marks may say `"done": true` and mean something else."""
+        return [name for name in told if isinstance(name, str)] if isinstance(told, list) else ()
+
 
 class _ReviewReply(_Reply):
     reason: str = ""
@@ -136,8 +148,8 @@ def parse_plan(text: str, session: Session) -> Trajectory:
     reply = _read(_PlanReply, text)
     if _may_reply(session) and not reply.steps and (reply.reply or "").strip():
         return Trajectory(abstraction=reply.abstraction, reply=reply.reply)
-    known = {statement.id for statement in session.problem.statements}
-    done = tuple(dict.fromkeys(name for name in reply.done if name in known))
+    markable = _markable(session)
+    done = tuple(dict.fromkeys(name for name in reply.done if name in markable))
     return _trajectory(reply.abstraction, reply.steps, reply.complete, session).model_copy(update={"done": done})
 
 
@@ -221,14 +233,17 @@ def _trajectory(
         done.add(under_review)  # a revision keeps the good result that it reviews
     statements = {statement.id for statement in session.statements}
     try:
-        steps = tuple(_step(reply, first + n, fresh, done, statements) for n, reply in enumerate(replies))
+        left = [statement.id for statement in session.statements if statement.id not in session.done]
+        steps = tuple(_step(reply, first + n, fresh, done, statements, left) for n, reply in enumerate(replies))
         return Trajectory(abstraction=abstraction, steps=steps, complete=complete or not steps)
     except ValidationError as error:
         raise ReplyUnusable(error.errors()[0]["msg"]) from error
 
 
-def _step(reply: _StepReply, step_id: int, fresh: dict[int, int], done: set[int], statements: set[str]) -> Step:
-    """A step under its own id; what it uses must exist. A step that points at no statement gets them all."""
+def _step(
+    reply: _StepReply, step_id: int, fresh: dict[int, int], done: set[int], statements: set[str], left: Sequence[str]
+) -> Step:
+    """A step under its own id; what it uses must exist. One that points at no statement gets all that are not done."""
     uses = []
     for use in reply.uses:
         number = _result_number(use)
@@ -239,7 +254,7 @@ def _step(reply: _StepReply, step_id: int, fresh: dict[int, int], done: set[int]
         else:
             raise ReplyUnusable(f"step {reply.id or step_id} uses {use!r}, which is no statement and no step's result")
     if not any(use.startswith("s") for use in uses):
-        uses = [*sorted(statements, key=lambda name: int(name[1:])), *uses]
+        uses = [*left, *uses]
     name, tags, text = (reply.template or "").strip(), reply.tags, (reply.search or "").strip()
     query = Query(name=name, tags=tags, text=text) if name or tags or text else None
     return Step(id=step_id, goal=reply.goal, query=query, uses=tuple(dict.fromkeys(uses)))

@@ -87,6 +87,8 @@ def _planned(session: Session, event: PlanMade) -> Change:
         "complete": event.trajectory.complete,
         "reply": event.trajectory.reply,
         "usage": session.usage + Usage(navigator=event.usage),
+        # Tries are counted up to a success: a deep problem is planned many times.
+        "failures": {key: count for key, count in session.failures.items() if key != action_key(ActionKind.PLAN)},
     }
 
 

@@ -46,7 +46,7 @@ def _told(session: Session) -> tuple[Statement, ...]:
     """Of the earlier turns, the last one's answer: what a short follow-up builds on."""
     if not session.turns:
         return ()
-    return session.statements[-1:]
+    return session.statements[len(session.problem.statements) :][-1:]
 
 
 def _waiting(session: Session) -> tuple[Step, ...]:

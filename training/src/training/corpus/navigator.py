@@ -144,15 +144,26 @@ class _Simulation:
         self.add(SessionStarted(problem=Problem(text=self.problem.text), options=Options(horizon=self.horizon)))
         size = self.horizon or len(stages)
         shift = self.rng.randint(0, self.mixture.shift), self.rng.randint(0, self.mixture.shift // 2)
-        for first in range(0, len(stages), size):
-            last = first + size >= len(stages)
-            told, goes_on = self.part(stages[first : first + size], last)
+        first = 0
+        while first < len(stages):
+            due = self.in_sight(stages[first : first + size])
+            first += len(due)
+            last = first >= len(stages)
+            told, goes_on = self.part(due, last)
             if self.profile is planning.Profile.COMPACT:
                 yield shifted(told, *shift) if self.horizon else told
             elif last or not goes_on:  # this conversation has only grown
                 yield told
             if not goes_on:
                 return
+
+    def in_sight(self, stages: Sequence[Stage]) -> Sequence[Stage]:
+        """As many of the stages as the view shows whole; what is not in sight is planned next time."""
+        if self.horizon is None or self.profile is not planning.Profile.COMPACT:
+            return stages
+        before = [stage for stage in self.problem.stages if stage.id < stages[0].id]
+        end = _last_used(before) + view.SIZE
+        return [stage for stage in stages if _last_used([stage]) <= end] or stages[:1]
 
     def part(self, stages: Sequence[Stage], last: bool) -> tuple[Conversation, bool]:
         """What is planned in one go, carried out and reviewed; and whether the session goes on behind it."""

@@ -18,6 +18,7 @@ from navigator.api.chat_shapes import cut, frame, usage
 from navigator.api.naming import DIRECT
 from navigator.api.opening import OpenNavigator
 from navigator.api.watching import unless_left
+from reasonflux.contracts import Tokens
 from reasonflux.engine import Message, OnDelta, Reply
 from reasonflux.errors import ReasonFluxError
 
@@ -44,7 +45,13 @@ async def answer(request: Request, navigator: OpenNavigator, asked: ChatRequest)
 
 
 async def _ask(navigator: OpenNavigator, asked: ChatRequest, name: str, on_delta: OnDelta | None = None) -> Reply:
-    spent = 0
+    told = Tokens()
+
+    async def count(tokens: Tokens) -> None:
+        nonlocal told
+        told = tokens
+
+    cost: int | None = None
     try:
         reply = await navigator.engine.chat(
             [Message(role=_ROLES.get(role, "user"), content=text) for role, text in asked.said if text],
@@ -52,10 +59,16 @@ async def _ask(navigator: OpenNavigator, asked: ChatRequest, name: str, on_delta
             seed=asked.seed,
             max_tokens=_most(asked),
             on_delta=on_delta,
+            on_usage=count,
         )
-        spent = reply.tokens.total
+        cost = reply.tokens.total
+    except ReasonFluxError:
+        cost = told.total
+        raise
     finally:
-        navigator.visit.left(name, spent)
+        # Of a call that its client left, what the engine had told by then; if it tells only at the end, the estimate:
+        # else all that was read of a stream would be free.
+        navigator.visit.left(name, cost if cost is not None else told.total or _estimated(asked))
     navigator.metrics.count_direct(reply.tokens)
     return reply
 

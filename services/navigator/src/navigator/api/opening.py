@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from pydantic import ValidationError
 
 from navigator.access.door import Visitor
+from navigator.access.keys import Scope
 from navigator.access.visit import Visit
 from navigator.api import watching
 from navigator.api.conversation import latest, turn_of
@@ -93,9 +94,9 @@ class OpenNavigator:
     async def left(self, session_id: str, *, following: int = 0) -> None:
         """A client that waited for this session has gone: it ends, unless it was made to go on or others follow it.
 
-        `following`: streams of that client which are still to be closed.
+        `following`: streams of that client which are still to be closed. Who may only read ends nothing by leaving.
         """
-        if self.audience.size(session_id) > following:
+        if self.audience.size(session_id) > following or Scope.SOLVE not in self.visit.caller.scopes:
             return
         try:
             session = await watching.persist(lambda: self.session(session_id))
