@@ -18,7 +18,7 @@ DONE = ["rollouts.1", "rewards.1", "pairs.1", "dpo.1"]
 
 
 def config_of(embedded: Embedded) -> dict[str, object]:
-    """Hot sampling: the shipped navigator errs too rarely for pairs."""
+    """Chains of three, sampled hot: on shorter ones the shipped navigator errs too rarely for pairs."""
     engines = {
         role: {"url": f"{embedded.url(f'{role}_engine')}/v1", "model": f"reasonflux-tiny-{role}"}
         for role in ("navigator", "executor")
@@ -27,9 +27,9 @@ def config_of(embedded: Embedded) -> dict[str, object]:
         "start": str(WEIGHTS / "navigator"),
         "executor": str(WEIGHTS / "executor"),
         "engines": engines,
-        "problems": {"depths": [1], "count": 12, "watched": 3},
+        "problems": {"depths": [3], "count": 8},
         "similar": {"source": "ladder", "count": 2},
-        "rollouts": {"samples": 4, "temperature": 1.8},
+        "rollouts": {"samples": 6, "temperature": 1.8},
         "carry": {"calculators": 1},
         "pairs": {"unreadable": True},
         "dpo": {"batch_size": 2, "max_steps": 2, "eval_every": 1, "heldout": 0.3},

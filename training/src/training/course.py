@@ -155,7 +155,7 @@ class Course:
         return f"mean trajectory reward {sum(found) / len(found):.3f} of {len(found):,} rollouts"
 
     def _prefer(self, before: Path, paired: Path, out: Path) -> str:
-        if self.config.roles:
+        if self.config.problems.watched:  # the executor is at hand: a small model, in this process
             from training import dpo  # TRL takes seconds to import
 
             dpo.run(self.config.dpo, before, paired, out, self._watched())
@@ -163,10 +163,8 @@ class Course:
             launching.dpo(self.config, before, paired, out)
         return f"{sum(1 for _ in paired.open('rb')):,} pairs"
 
-    def _watched(self) -> watching.HeldoutReward | None:
+    def _watched(self) -> watching.HeldoutReward:
         """The success of greedy plans: it says when to stop."""
-        if not self.config.problems.watched:
-            return None
         return watching.success(self.executor, tiny.read_library(self.library_folder), self._problems.watched())
 
     def _reinforced(self) -> list[Stage]:
