@@ -813,9 +813,9 @@ def ladder_library() -> dict[str, ThoughtTemplate]:
     return {each.id: each for each in library.read(SHIPPED_LIBRARY) if each.id in needed}
 
 
-def test_the_ladder_is_told_in_the_compact_profile_only() -> None:
+def test_instantiations_are_told_in_the_compact_profile_only() -> None:
     with pytest.raises(ValueError, match="compact profile"):
-        SourcesConfig(profile=Profile.INSTRUCT, ladder=LadderSource())
+        SourcesConfig(profile=Profile.INSTRUCT, ladder=LadderSource(instantiations=1))
 
 
 async def test_a_teachers_folder_is_a_source(desk: Desk, tmp_path: Path) -> None:

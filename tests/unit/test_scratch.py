@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
+from reasonflux.errors import InvalidRequest
 from training import publish, scratch
 from training.corpus import Conversation, Turn
 from training.scratch import ModelShape, Recipe
@@ -86,14 +87,14 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path, tokenize
 def test_published_weights_load_again_and_are_the_same(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     model = train(tmp_path / "run", tokenizer, 3_000)
     publish.save_weights(model, tokenizer, tmp_path / "run" / "weights")
-    publish.publish("navigator", tmp_path / "run", tmp_path / "published")
-    loaded = Qwen2ForCausalLM.from_pretrained(tmp_path / "published", dtype=torch.bfloat16)
+    publish.publish("navigator", tmp_path / "run", tmp_path / "shipped")
+    loaded = Qwen2ForCausalLM.from_pretrained(tmp_path / "shipped", dtype=torch.bfloat16)
     saved = model.to(torch.bfloat16).state_dict()
     assert all(torch.equal(value, saved[name]) for name, value in loaded.state_dict().items())
-    again = PreTrainedTokenizerFast.from_pretrained(tmp_path / "published")
+    again = PreTrainedTokenizerFast.from_pretrained(tmp_path / "shipped")
     messages = [{"role": "user", "content": "say 12"}]
     assert again.apply_chat_template(messages, add_generation_prompt=True, tokenize=False).endswith("<|assistant|>")
-    assert (tmp_path / "published" / "curve.png").stat().st_size > 1_000
+    assert (tmp_path / "shipped" / "curve.png").stat().st_size > 1_000
 
 
 def test_weights_that_are_too_large_to_ship_are_refused(tmp_path: Path) -> None:
@@ -101,5 +102,5 @@ def test_weights_that_are_too_large_to_ship_are_refused(tmp_path: Path) -> None:
     weights.mkdir()
     with (weights / "model.safetensors").open("wb") as file:
         file.truncate(publish.MAX_BYTES + 1)
-    with pytest.raises(SystemExit, match="may be shipped"):
+    with pytest.raises(InvalidRequest, match="may be published"):
         publish.publish("navigator", tmp_path, tmp_path / "published")
