@@ -11,10 +11,12 @@ import pytest
 from evaluation.ladder import LadderProblem, Split, generate
 from reasonflux.contracts import ThoughtTemplate
 from reasonflux.engine import Message
-from training import evaluate, tiny
+from training import evaluate, settings, tiny
 from training.corpus import Mixture
+from training.course import best_round
 from training.evaluate import Evaluation, Outcome
-from training.studies import direct, preference
+from training.reporting.cards import card
+from training.studies import depth, direct, preference
 
 LIBRARY = Path(__file__).resolve().parents[2] / "services" / "template-store" / "library"
 DAY = date(2026, 1, 1)
@@ -85,3 +87,53 @@ def test_the_structure_report_tells_a_loss_as_a_loss(tmp_path: Path) -> None:
     ended(tmp_path / "clean", "sft", [True] * 90 + [False] * 10)
     ended(tmp_path / "structure", "sft", [True] * 85 + [False] * 15)
     assert "-5.0 points" in preference.structure_report(tmp_path, DAY).verdict
+
+
+def test_a_problem_counts_once_however_many_seeds_were_tried_on_it(
+    tmp_path: Path, library: dict[str, ThoughtTemplate]
+) -> None:
+    config = depth.DepthStudy(seeds=(1, 2, 3), arms=("direct",), depths=(3, 4), problems=10)
+    for seed in config.seeds:
+        outcomes = [
+            depth.Answered(problem=f"{of}-{n}", depth=of, right=n < 5 + seed).model_dump()
+            for of in config.depths
+            for n in range(10)
+        ]
+        folder = tmp_path / f"evaluate.direct.{seed}"
+        folder.mkdir()
+        (folder / "outcomes.json").write_text(json.dumps(outcomes))
+    report = depth.report(depth.Study(config, tmp_path, library), DAY)
+    over_seeds, seed_by_seed = (table.rows for table in report.tables)
+    assert [(row.trials, round(row.mean, 3)) for row in over_seeds] == [(10, 0.7), (10, 0.7)]
+    assert [(row.name, row.trials, row.mean) for row in seed_by_seed] == [
+        ("direct, seed 1", 10, 0.6),
+        ("direct, seed 2", 10, 0.7),
+        ("direct, seed 3", 10, 0.8),
+    ]
+
+
+def evaluated(name: str, *told: tuple[bool, float | None], family: str = "gcd") -> Evaluation:
+    outcomes = [
+        Outcome(problem=str(n), depth=1, families=(f"{family}{n}",), right=right, rounds=1, tokens=9, reward=reward)
+        for n, (right, reward) in enumerate(told)
+    ]
+    return Evaluation(name=name, outcomes=tuple(outcomes))
+
+
+def test_the_best_round_is_chosen_by_the_reward_that_the_gate_does_not_judge_by() -> None:
+    rounds = [evaluated("sft", (True, 0.2), (True, 0.4)), evaluated("dpo.1", (True, 0.9), (False, 0.5))]
+    assert best_round(rounds) == 1
+    assert best_round([*rounds, evaluated("dpo.2", (True, 0.9), (True, 0.5))]) == 1
+
+
+def test_without_rewards_the_best_round_is_the_one_that_solves_most() -> None:
+    assert best_round([evaluated("sft", (True, None)), evaluated("dpo.1", (False, None))]) == 0
+
+
+def test_a_card_names_the_families_that_fail_most_and_the_depth_that_was_trained() -> None:
+    config = settings.load(LIBRARY.parents[2] / "training" / "configs" / "tiny-cpu.yaml")
+    reached = evaluated("sft", *((n > 2, 1.0) for n in range(8)))
+    limits = " ".join(card(config, "navigator", reached, None).limits)
+    assert "chains of up to 5 steps were trained" in limits
+    assert limits.index("gcd0") < limits.index("gcd2") < limits.index("gcd3")
+    assert "gcd7" not in limits

@@ -247,7 +247,7 @@ class Course:
         to = self.config.publish
         assert to is not None
         rounds = [self.evaluation(number) for number in range(self.config.iterations + 1)]
-        best = max(range(len(rounds)), key=lambda number: (rounds[number].success().mean, -number))
+        best = best_round(rounds)
         earlier = self.folder / "evaluate.published" / "evaluation.json"
         before = evaluate.load(earlier) if earlier.exists() else None
         out.mkdir(parents=True, exist_ok=True)
@@ -283,6 +283,18 @@ class Course:
     @property
     def _actors(self) -> Actors:
         return Actors(self.config, self.library_folder, self.folder / "engines")
+
+
+def best_round(rounds: Sequence[Evaluation]) -> int:
+    """The round with the best trajectory reward, the earliest of equals. The gate then judges by other problems: the
+    reward is taken on similar problems, the gate's success on the problems themselves. Without rewards success decides.
+    """
+
+    def reached(number: int) -> tuple[float, int]:
+        rewarded = rounds[number].reward
+        return (rewarded if rewarded.n else rounds[number].success()).mean, -number
+
+    return max(range(len(rounds)), key=reached)
 
 
 def _digest(weights: Path) -> str:

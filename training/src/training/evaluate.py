@@ -79,6 +79,10 @@ class Evaluation(Contract):
     def depths(self) -> tuple[int, ...]:
         return tuple(sorted({one.depth for one in self.outcomes}))
 
+    @property
+    def families(self) -> tuple[str, ...]:
+        return tuple(sorted({family for one in self.outcomes for family in one.families}))
+
     def told(self) -> str:
         """In half a line."""
         depths = ", ".join(f"depth {depth} {_percent(self.success(depth=depth))}" for depth in self.depths)

@@ -1,8 +1,12 @@
 """The model card of a run's weights, from the run's config and evaluations."""
 
+from evaluation.ladder import ALL
+from evaluation.report import percent
 from training.evaluate import Evaluation
 from training.reporting.model_card import Card, Score
 from training.settings import Role, RunConfig
+
+HARDEST = 5
 
 
 def card(config: RunConfig, role: Role, reached: Evaluation, before: Evaluation | None) -> Card:
@@ -20,16 +24,38 @@ def card(config: RunConfig, role: Role, reached: Evaluation, before: Evaluation 
         recipe=_recipe(config, role),
         scores=_scores(reached, before),
         scores_on=f"{len(reached.outcomes)} held-out ladder problems: greedy plans, no review, templates found by name",
-        limits=(
-            "English in the wordings of the ladder's families; other kinds of problems are declined or misread",
-            "it was trained on the 48 templates of the ladder; a library may hold more, plans name only these",
-        ),
+        limits=_limits(config, reached),
     )
+
+
+def _limits(config: RunConfig, reached: Evaluation) -> tuple[str, ...]:
+    deepest, chained = max(reached.depths), max(config.mixture.depths)
+    told = []
+    if config.roles:
+        told += [
+            "English in the wordings of the ladder's families; other kinds of problems are declined or misread",
+            f"it was trained on the {len({family.template_id for family in ALL.values()})} templates of the ladder; a "
+            "library may hold more, plans name only these",
+        ]
+    told.append(
+        f"chains of up to {chained} steps were trained; of depth {deepest} it solves "
+        f"{percent(reached.success(depth=deepest))}"
+    )
+    if len(reached.families) > HARDEST:
+        hardest = sorted(reached.families, key=lambda family: (reached.success(family=family).mean, family))[:HARDEST]
+        named = (f"{family} {percent(reached.success(family=family))}" for family in hardest)
+        told.append("problems with these families in them fail most: " + ", ".join(named))
+    return tuple(told)
 
 
 def _data(config: RunConfig) -> tuple[str, ...]:
     depths = ", ".join(map(str, sorted(set(config.mixture.depths))))
-    told = [f"generated problems of the ladder's training split, depths {depths}, with injected errors and follow-ups"]
+    mixture = config.mixture
+    injected = max(mixture.failed_calculation, mixture.unfit_template) > 0
+    with_ = " with injected errors" if injected else ""
+    told = [f"generated problems of the ladder's training split, depths {depths}{with_}"]
+    if mixture.follow_up:
+        told.append("follow-up questions to solved ones")
     if config.structure is not None:
         told.append("structure data: the templates' names and tags with their descriptions and scopes")
     if config.noise is not None:

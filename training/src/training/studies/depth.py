@@ -226,34 +226,82 @@ def _mixture(part: Part, config: DepthStudy) -> Mixture:
 
 
 def report(study: Study, day: date) -> Report:
-    """Success by arm and depth over all seeds."""
-    config, rows, series = study.config, [], []
-    at_deepest: dict[Arm, float] = {}
-    for arm in config.arms:
-        runs = [study.answered(arm, seed) for seed in config.seeds]
-        points, bands = [], []
-        for depth in config.depths:
-            own = [one.right for run in runs for one in run if one.depth == depth]
-            share = bootstrap.share(own)
-            rows.append(results.estimated(f"{arm}, depth {depth}", share, successes=sum(own)))
-            points.append((float(depth), share.mean))
-            bands.append((share.low, share.high))
-        series.append(Series(name=arm, points=tuple(points), bands=tuple(bands)))
-        at_deepest[arm] = points[-1][1]
+    """Success by arm and depth: the mean over the seeds, its interval over the problems, and each seed's own share.
+
+    All seeds were tried on the same problems, so a problem is resampled with its answers of all seeds.
+    """
+    config = study.config
+    runs = {arm: [study.answered(arm, seed) for seed in config.seeds] for arm in config.arms}
+    reached = {arm: [_over_seeds(runs[arm], depth) for depth in config.depths] for arm in config.arms}
     return Report(
         id="depth",
         title="Depth beyond training",
         question="Which way of planning, if any, goes on working past the depths that it was trained on?",
         date=day,
-        setup={
-            "trained on": f"depths {', '.join(map(str, config.trained_depths))}",
-            "models": f"{config.shape.layers} layers of {config.shape.hidden}; navigator and executor "
-            f"{config.tokens / 1e6:.0f}M tokens each, direct {config.direct_tokens / 1e6:.0f}M",
-            "seeds": ", ".join(map(str, config.seeds)),
-            "tried on": f"{config.problems} held-out problems of each depth, greedy, no review, templates by name",
-        },
-        tables=(Table(title="Right answers", rows=tuple(rows)),),
-        curves=(Curve(title="Right answers by depth", x="depth", y="success", series=tuple(series)),),
+        setup=_setup(config),
+        tables=(
+            Table(
+                title="Right answers, mean over the seeds",
+                rows=tuple(
+                    results.estimated(f"{arm}, depth {depth}", share)
+                    for arm in config.arms
+                    for depth, share in zip(config.depths, reached[arm], strict=True)
+                ),
+            ),
+            Table(
+                title=f"Right answers of all depths behind the trained ones ({_beyond(config)}), seed by seed",
+                rows=tuple(
+                    results.estimated(f"{arm}, seed {seed}", bootstrap.share(_deeper(run, config)))
+                    for arm in config.arms
+                    for seed, run in zip(config.seeds, runs[arm], strict=True)
+                ),
+            ),
+        ),
+        curves=(
+            Curve(
+                title="Right answers by depth",
+                x="depth",
+                y="success",
+                series=tuple(_series(arm, config.depths, reached[arm]) for arm in config.arms),
+            ),
+        ),
         verdict=f"at depth {config.depths[-1]}: "
-        + ", ".join(f"{arm} {100 * share:.0f}%" for arm, share in at_deepest.items()),
+        + ", ".join(f"{arm} {100 * reached[arm][-1].mean:.0f}%" for arm in config.arms),
+    )
+
+
+def _setup(config: DepthStudy) -> dict[str, str]:
+    return {
+        "trained on": f"depths {', '.join(map(str, config.trained_depths))}",
+        "models": f"{config.shape.layers} layers of {config.shape.hidden}; navigator and executor "
+        f"{config.tokens / 1e6:.0f}M tokens each, direct {config.direct_tokens / 1e6:.0f}M",
+        "seeds": ", ".join(map(str, config.seeds)),
+        "tried on": f"{config.problems} held-out problems of each depth, greedy, no review, templates by name",
+    }
+
+
+def _over_seeds(runs: Sequence[Sequence[Answered]], depth: int) -> bootstrap.Estimate:
+    by_problem: dict[str, list[bool]] = {}
+    for run in runs:
+        for one in run:
+            if one.depth == depth:
+                by_problem.setdefault(one.problem, []).append(one.right)
+    if len(runs) == 1:
+        return bootstrap.share([right for answers in by_problem.values() for right in answers])
+    return bootstrap.mean([sum(answers) / len(answers) for answers in by_problem.values()])
+
+
+def _deeper(run: Sequence[Answered], config: DepthStudy) -> list[bool]:
+    return [one.right for one in run if one.depth > max(config.trained_depths)]
+
+
+def _beyond(config: DepthStudy) -> str:
+    return ", ".join(str(depth) for depth in config.depths if depth > max(config.trained_depths))
+
+
+def _series(arm: Arm, depths: Sequence[int], reached: Sequence[bootstrap.Estimate]) -> Series:
+    return Series(
+        name=arm,
+        points=tuple((float(depth), share.mean) for depth, share in zip(depths, reached, strict=True)),
+        bands=tuple((share.low, share.high) for share in reached),
     )
