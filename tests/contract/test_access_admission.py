@@ -154,6 +154,31 @@ async def test_work_that_cost_more_than_estimated_leaves_a_debt(admission: Admis
     assert 100 < verdict.refusal.seconds <= 126  # 2,000 below empty, 1,000 a minute
 
 
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_work_has_cost_besides_is_charged_before_and_after_its_end(admission: Admission, late: bool) -> None:
+    limits = Limits(tokens=1_000)
+    assert await reason(admission, "a", limits, tokens=900) is None
+    calls: list[Callable[[], Any]] = [lambda: admission.charge("a", 600), lambda: admission.close("a", 0)]
+    for call in reversed(calls) if late else calls:
+        closed = await call()
+        assert closed is not None
+        assert closed.tenant == "acme"
+    verdict = await admission.admit(ask("b", tokens=100), limits, ANYTHING)
+
+    assert verdict.refusal is None
+    assert verdict.standing.tokens is not None
+    assert 290 <= verdict.standing.tokens.left < 400  # 1,000 less 600 and 100; a little is filled up meanwhile
+    assert await admission.charge("unknown", 5) is None
+
+
+async def test_a_limit_that_is_set_later_begins_with_a_full_bucket(admission: Admission) -> None:
+    assert await reason(admission, "a", Limits(requests=100)) is None
+    assert await reason(admission, "b", Limits(requests=100, tokens=50), tokens=50) is None
+    assert await reason(admission, "c", Limits(tokens=10_000), tokens=10_000) is not None  # 50 were taken from it
+    await admission.close("a", 100)
+    assert await reason(admission, "d", Limits(requests=100)) is None
+
+
 async def test_work_that_is_larger_than_the_bucket_waits_for_a_full_one(admission: Admission) -> None:
     limits = Limits(tokens=100)
     assert await reason(admission, "huge", limits, tokens=5_000) is None

@@ -19,9 +19,10 @@ from navigator.errors import JournalUnavailable
 from navigator.journal import MemoryJournal
 from navigator.testing import on_fakes, opened, plan, review, script, step
 from reasonflux.client import NavigatorClient
-from reasonflux.contracts import CreateSession, ErrorBody
+from reasonflux.contracts import CreateSession, ErrorBody, InstantiateEvent, InstantiateRequest, Instantiation, Tokens
 from reasonflux.errors import Forbidden, RateLimited, Unauthorized
 from reasonflux.testing.fake_engine import Call
+from reasonflux.testing.fakes import FakeExecutor
 from reasonflux.testing.serving import served
 
 NOW = datetime.now(UTC)
@@ -93,6 +94,28 @@ async def test_without_a_good_key_nothing_under_v1_is_reached(sent: dict[str, st
     assert {error_of(answer).type for answer in answers} == {"unauthorized"}
     assert answers[0].headers["www-authenticate"] == "Bearer"
     assert answers[0].headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "reached"),
+    [
+        ("/api", "/api/v1/models", True),
+        ("/api", "/v1/models", True),
+        ("/api", "/apiv1/models", False),
+        ("/api/", "/api/v1/models", False),
+        ("/v1", "/v1/v1/models", True),
+        ("/v1", "/v1/models", False),
+    ],
+)
+async def test_no_prefix_of_a_proxy_leads_past_the_door(prefix: str, path: str, reached: bool) -> None:
+    house = House()
+    async with house.app.router.lifespan_context(house.app):
+        line = httpx.ASGITransport(house.app, root_path=prefix)
+        async with httpx.AsyncClient(transport=line, base_url="http://navigator") as client:
+            stranger = await client.get(path)
+            known = await client.get(path, headers=await house.key())
+    assert stranger.status_code in (401, 404)
+    assert (known.status_code == 200) is reached
 
 
 async def test_probes_and_documentation_need_no_key() -> None:
@@ -367,6 +390,31 @@ async def test_a_plain_engine_call_that_its_client_leaves_is_not_free() -> None:
     counted = house.app.state.registry.get_sample_value("reasonflux_tenant_tokens_total", {"tenant": "acme"})
     assert counted is not None
     assert counted >= 1_024
+
+
+async def test_what_a_cancelled_session_had_under_way_is_charged() -> None:
+    half_way, spent = asyncio.Event(), Tokens(prompt=5_000, completion=8, calls=1)
+
+    class Executor(FakeExecutor):
+        async def instantiate(self, request: InstantiateRequest, on_event: Any = None) -> Instantiation:
+            await on_event(InstantiateEvent(spent=spent))
+            half_way.set()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody wakes it")
+
+    house = House(workers=1, executor=Executor(), tenant_tokens=1_000_000)
+    async with house.open() as client:
+        headers = await house.key()
+        created = await client.post("/v1/sessions", json=PROBLEM, headers=headers)
+        await half_way.wait()
+        ended = await client.post(f"/v1/sessions/{created.json()['id']}/cancel", headers=headers)
+
+    planned = ended.json()["usage"]["navigator"]
+    registry = house.app.state.registry
+    counted = registry.get_sample_value("reasonflux_tenant_tokens_total", {"tenant": "acme"})
+    assert counted == planned["prompt"] + planned["completion"] + spent.total
+    labels = {"role": "executor", "kind": "prompt", "engine": "default"}
+    assert registry.get_sample_value("reasonflux_tokens_total", labels) == spent.prompt
 
 
 async def test_a_session_that_could_not_be_created_holds_no_place() -> None:

@@ -65,6 +65,17 @@ async def test_a_tenants_limits_keep_apart_what_was_set_and_what_was_not(keys: K
     assert await keys.limits("acme") is None
 
 
+async def test_a_key_is_replaced_whole_or_not_at_all(keys: Keys) -> None:
+    (_, old), (_, new) = mint("acme", NOW), mint("acme", NOW)
+    ending = old.model_copy(update={"expires_at": NOW})
+    assert not await keys.replace(old, ending, new)  # revoked at this moment: it must not come back
+    assert await keys.all() == ()
+    await keys.keep(old)
+    assert await keys.replace(old, ending, new)
+    assert {record.id: record for record in await keys.all()} == {old.id: ending, new.id: new}
+    assert not await keys.replace(old, ending, new)  # it has changed meanwhile
+
+
 # Commands
 
 

@@ -78,6 +78,45 @@ async def test_the_cap_bounds_what_is_generated_and_not_the_prompts(name: str) -
     assert response.json()["choices"][0]["finish_reason"] == "stop"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_cap_that_cuts_the_plan_short_is_told_in_words_for_readers(stream: bool) -> None:
+    async with opened(solving()) as client:
+        response = await ask(client, max_tokens=5, stream=stream)
+        frames = await chunks_of(response) if stream else [response.json()]
+
+    told = response.text
+    assert [frame["choices"][0]["finish_reason"] for frame in frames][-1] == "length"
+    assert "the budget of completion tokens ran out before an answer was found" in told
+    assert "the tokens ran out before the navigator's reply was complete" in told  # in the reasoning
+    assert "JSON" not in told
+    assert "unparsable" not in told
+
+
+HUGE = 10**30
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [
+        ({"seed": HUGE}, "seed"),
+        ({"metadata": {"parent": "x" * 200}}, "metadata"),
+        ({"metadata": {str(n): "" for n in range(64)}}, "metadata"),
+        ({"metadata": {"note": "x" * 5_000}}, "metadata.note"),
+        ({"model": "x" * 300}, "model"),
+    ],
+)
+async def test_numbers_and_lists_that_a_client_sends_have_an_end(asked: dict[str, Any], param: str) -> None:
+    async with opened(solving()) as client:
+        refused = await ask(client, **asked)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
+async def test_a_cap_that_is_larger_than_any_budget_is_no_cap() -> None:
+    async with opened(solving()) as client:
+        response = await ask(client, max_tokens=HUGE, metadata={str(n): "" for n in range(63)}, user="ann")
+    assert response.json()["choices"][0]["finish_reason"] == "stop"
+
+
 @pytest.mark.parametrize(("stop", "content"), [(r"\boxed", "The answer is "), (["7", "T"], ""), ("9", None)])
 async def test_the_content_ends_before_a_stop_sequence(stop: Any, content: str | None) -> None:
     async with opened(solving()) as client:

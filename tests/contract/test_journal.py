@@ -122,6 +122,28 @@ async def journal(open_journal: OpenJournal) -> Journal:
     return open_journal()
 
 
+class TestAudience:
+    async def test_who_leaves_is_told_how_many_others_follow_in_any_process(self, open_journal: OpenJournal) -> None:
+        here, there = open_journal(), open_journal()
+        async with here.attending("s"):
+            assert await here.leave("s") == 0
+        async with here.attending("s"), there.attending("s"), there.attending("other"):
+            assert await there.leave("s") == 1
+        async with here.attending("s"):
+            for _ in range(1_000):  # Redis hears a moment later that `there` has gone
+                if not await here.leave("s"):
+                    return
+                await asyncio.sleep(0.01)
+        pytest.fail("the one who has gone is still counted")
+
+    async def test_two_that_leave_at_once_do_not_take_each_other_for_one_who_stays(self, journal: Journal) -> None:
+        async with journal.attending("s"), journal.attending("s"):
+            others = await asyncio.gather(journal.leave("s"), journal.leave("s"))
+        assert sorted(others) == [0, 1]
+        async with journal.attending("s"), journal.attending("s"):
+            assert await journal.leave("s") == 1  # those who have gone are forgotten
+
+
 class TestAppending:
     async def test_a_session_starts_at_seq_1_and_goes_on_without_gaps(self, journal: Journal) -> None:
         assert await journal.create("s", started()) == "s"

@@ -379,6 +379,34 @@ async def test_a_last_event_id_that_is_no_seq_is_refused(last: str) -> None:
 # Watching the service
 
 
+TURN = {"problem": "1+1?"}
+STEP = {"id": 1, "goal": "add", "result": "2"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"budget": {"rounds": 10**6}},
+        {"budget": {"tokens": 10**15}},
+        {"budget": {"completion_tokens": 10**15}},
+        {"budget": {"seconds": 10**9}},
+        {"budget": {"samples": 10**6}},
+        {"horizon": 10**6},
+        {"sampling": {"seed": 2**63}},
+        {"turns": [TURN] * 65},
+        {"turns": [{**TURN, "steps": [STEP] * 65}]},
+        {"turns": [{**TURN, "reply": "x" * 20_001}]},
+        {"turns": [{**TURN, "steps": [{**STEP, "calculations": ["1"] * 65}]}]},
+        {"metadata": {str(n): "" for n in range(65)}},
+        {"library": "x" * 200},
+    ],
+)
+async def test_nothing_that_a_client_sends_is_without_bounds(fields: dict[str, Any]) -> None:
+    async with opened(solving()) as client:
+        refused = await client.post("/v1/sessions", json={**PROBLEM, **fields})
+    assert refused.status_code == 400
+
+
 async def test_metrics_are_read_off_the_committed_entries() -> None:
     async with opened(solving()) as client:
         session_id = (await start(client)).json()["id"]
@@ -388,8 +416,9 @@ async def test_metrics_are_read_off_the_committed_entries() -> None:
 
     assert 'reasonflux_sessions_finished_total{outcome="solved"} 1.0' in lines
     assert "reasonflux_session_rounds_sum 2.0" in lines
-    assert f'reasonflux_tokens_total{{kind="prompt",role="navigator"}} {float(usage.navigator.prompt)}' in lines
-    assert f'reasonflux_tokens_total{{kind="completion",role="executor"}} {float(usage.executor.completion)}' in lines
+    tokens = 'reasonflux_tokens_total{engine="default"'
+    assert f'{tokens},kind="prompt",role="navigator"}} {float(usage.navigator.prompt)}' in lines
+    assert f'{tokens},kind="completion",role="executor"}} {float(usage.executor.completion)}' in lines
     assert 'reasonflux_steps_reviewed_total{verdict="finish"} 1.0' in lines
     assert "reasonflux_retrieval_abstentions_total 1.0" in lines
 

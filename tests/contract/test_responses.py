@@ -259,6 +259,7 @@ async def test_a_failure_is_an_error_and_a_failed_response() -> None:
         ({"background": True, "store": False}, "body"),
         ({"input": []}, "input"),
         ({"input": " "}, "input"),
+        ({"previous_response_id": "resp_" + "x" * 200}, "previous_response_id"),
     ],
 )
 async def test_what_cannot_be_honoured_is_refused_by_name(asked: Any, param: str) -> None:

@@ -1,6 +1,7 @@
 """Who waits for a session, and how: leaving, outages of the journal, deadlines in the queue, webhooks, heartbeats."""
 
 import asyncio
+import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -17,7 +18,7 @@ from navigator.metrics import Metrics
 from navigator.settings import Settings
 from navigator.testing import on_fakes, opened, plan, review, script, step
 from navigator.upkeep import Upkeep
-from navigator.webhooks import MAX_TRIES, SessionNotice, Webhooks, origin_of
+from navigator.webhooks import MAX_TRIES, SessionNotice, Webhooks, origin_of, signed
 from reasonflux.contracts import (
     Budget,
     Delivery,
@@ -102,6 +103,25 @@ async def test_one_follower_of_two_may_leave() -> None:
             *_, last = [event async for event in events]
 
     assert 'outcome="cancelled"' not in metrics
+    assert '"outcome":"solved"' in last.data
+
+
+async def test_one_follower_may_leave_while_another_follows_at_another_replica() -> None:
+    gate, journal = Gate(), MemoryJournal()
+    here, there = solving(gate, journal=journal), on_fakes(script([]), journal=journal, workers=0)
+    async with served(here) as one, served(there) as two, httpx.AsyncClient(timeout=None) as client:
+        made = (await client.post(f"{one}/v1/sessions", json={**PROBLEM, "on_disconnect": "cancel"})).json()
+        path = f"/v1/sessions/{made['id']}/events"
+        async with client.stream("GET", f"{two}{path}", headers=SSE) as stays:
+            events = read_sse(stays.aiter_bytes())
+            await anext(events)
+            async with client.stream("GET", f"{one}{path}", headers=SSE) as leaves:
+                await anext(read_sse(leaves.aiter_bytes()))
+            await gate.called.wait()
+            await client.get(f"{one}/metrics")  # the server has had its turns since
+            gate.open.set()
+            *_, last = [event async for event in events]
+
     assert '"outcome":"solved"' in last.data
 
 
@@ -251,6 +271,37 @@ async def test_a_webhook_is_told_when_the_session_has_finished() -> None:
     notice = SessionNotice.model_validate_json(request.content)
     assert str(request.url) == f"{HOOKS}/done"
     assert notice == SessionNotice(session_id=made["id"], outcome=Outcome.SOLVED, metadata={"order": "7"})
+
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER_SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
+
+
+def test_messages_are_signed_as_standard_webhooks_has_it() -> None:
+    """The example that the libraries of Standard Webhooks are tested with."""
+    headers = signed((SECRET,), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, '{"test": 2432232314}')
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+async def test_a_webhook_carries_a_signature_for_each_secret_and_its_message_s_id() -> None:
+    hook = Hook()
+    settings: Any = {"webhook_origins": (HOOKS,), "webhook_secrets": (OTHER_SECRET, SECRET)}
+    async with hook.line() as line, opened(solving(http=line, **settings)) as client:
+        made = (await client.post("/v1/sessions", json={**PROBLEM, "webhook": f"{HOOKS}/done"})).json()
+        await hook.called.wait()
+
+    (request,) = hook.requests
+    headers, body = request.headers, request.content.decode()
+    assert headers["webhook-id"] == made["id"]
+    expected = signed((OTHER_SECRET, SECRET), made["id"], int(headers["webhook-timestamp"]), body)
+    assert headers["webhook-signature"] == expected["webhook-signature"]
+    assert len(headers["webhook-signature"].split()) == 2
+
+
+@pytest.mark.parametrize("secret", ["", "secret", "whsec_", "whsec_c2hvcnQ=", "whsec_not base64 at all, really not!"])
+def test_a_secret_that_is_none_is_refused_at_start(secret: str) -> None:
+    with pytest.raises(ValueError, match="whsec_"):
+        Settings(webhook_secrets=(secret,))
 
 
 @pytest.mark.parametrize("url", ["http://hooks.example.com/", "https://169.254.169.254/", "https://localhost/"])

@@ -95,6 +95,20 @@ async def test_an_interrupted_solve_cancels_its_session_and_says_so(
     assert ("may go on" if cancel_fails else "cancelled session abc") in capsys.readouterr().err
 
 
+async def test_a_reader_who_has_seen_enough_ends_the_session_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    class Full(Console):
+        """Rich leaves so when a pipe is closed at its other end."""
+
+        def print(self, *_: object, **__: object) -> None:
+            raise SystemExit(1)
+
+    sessions = FakeSessions()
+    with pytest.raises(SystemExit):
+        await solve_and_show(sessions, CreateSession(problem="1+1"), Full(), as_json=False)
+    assert sessions.cancelled == ["abc"]
+    assert capsys.readouterr().err == ""
+
+
 def test_a_failure_is_a_message_a_hint_and_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert report(InvalidRequest("the [problem] is empty", hint="send its text")) == 1
     told = capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The executor's loop against scripted replies and the real calculator language."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -237,6 +238,20 @@ async def test_no_call_is_made_when_the_time_has_run_out() -> None:
     assert outcome.failure.kind is FailureKind.DEADLINE_EXCEEDED
     assert engine.calls[0]["timeout"] == 6.0
     assert outcome.usage.calls == 1
+
+
+async def test_a_calculation_does_not_outlast_the_step() -> None:
+    class Hanging:
+        async def evaluate(self, *_: Any) -> tuple[Calculation, ...]:
+            await asyncio.Event().wait()
+            return ()
+
+    request = InstantiateRequest(goal="g", budget=Budget(seconds=0.05))
+    hanging = Instantiator(Scripted(says(expressions=["1+1"])), Hanging(), Profile.INSTRUCT, 2)
+    outcome = await hanging.instantiate(request)
+    assert outcome.failure is not None
+    assert outcome.failure.kind is FailureKind.DEADLINE_EXCEEDED
+    assert outcome.usage.total == 110  # what is known so far
 
 
 async def test_an_engine_that_is_too_slow_is_a_deadline_exceeded() -> None:

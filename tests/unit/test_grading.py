@@ -5,6 +5,7 @@ import os
 import threading
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,16 @@ def test_a_boxed_number_is_found_after_any_prose(number: int, prose: str) -> Non
         (r"x \in [-2,7]", "[-2,7]"),
         (r"\text{Monday}", "Monday"),
         ("(1, 2)", "(1,2)"),
+        (r"\left(3, \frac{\pi}{2}\right)", r"(3,\frac\pi2)"),
+        ("7 square feet", "7"),
+        ("7 m^2", "7"),
+        (r"\{x | x > 5\}", r"(5,\infty)"),
+        (r"\{x\in\mathbb{R} \mid -2 \leq x < 1\}", "[-2,1)"),
+        (r"\varnothing", r"\emptyset"),
+        ("0.333333", "1/3"),
+        ("0.666666", "2/3"),
+        ("1.414214", r"\sqrt{2}"),
+        ("4210", "4210_5"),
     ],
 )
 def test_the_same_value_in_another_notation_is_right(answer: str, gold: str) -> None:
@@ -70,10 +81,56 @@ def test_the_same_value_in_another_notation_is_right(answer: str, gold: str) -> 
 
 @pytest.mark.parametrize(
     ("answer", "gold"),
-    [("2", "3"), ("-1/2", "1/2"), ("(2,1)", "(1,2)"), ("(1,2]", "[1,2]"), ("1,2", "12"), ("0.33", "1/3"), ("x", "y")],
-)
+    [("2", "3"), ("-1/2", "1/2"), ("(2,1)", "(1,2)"), ("(1,2]", "[1,2]"), ("1,2", "12"), ("0.33", "1/3"), ("x", "y"),
+     ("0.333334", "1/3"), ("0.250001", "1/4"), ("4210_7", "4210_5"), ("5x", "5"), (r"\{x | x > 5\}", r"[5,\infty)")],
+)  # fmt: skip
 def test_another_value_is_wrong(answer: str, gold: str) -> None:
     assert not grade(answer, gold)
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold"),
+    [
+        ("8, 3", "$3$,$8$"),
+        ("3 and 8", "3,8"),
+        (r"x = 3 \text{ or } x = 8", "3,8"),
+        (r"\pm 3", "3,-3"),
+        ("(1,5), (3,2)", "$(3,2)$, $(1,5)$"),
+        (r"(30, 60)", r"(30^{\circ}, 60^{\circ})"),
+        ("b = 2, a = 1", "a = 1, b = 2"),
+        ("g(x) = x, f(x) = 1", "$f(x)=1$, $g(x)=x$"),
+        (r"\text{even}, 4", r"4, \text{even}"),
+    ],
+)
+def test_several_answers_are_right_in_any_order(answer: str, gold: str) -> None:
+    assert grade(answer, gold)
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold"),
+    [("3", "3,8"), ("3,8,9", "3,8"), ("a = 2, b = 1", "a = 1, b = 2"), ("f(x)=x, g(x)=1", "f(x)=1, g(x)=x")],
+)
+def test_several_answers_are_wrong_when_one_is_missing_or_stands_under_another_name(answer: str, gold: str) -> None:
+    assert not grade(answer, gold)
+
+
+@given(st.lists(st.integers(-99, 99), min_size=2, max_size=5, unique=True), st.randoms())
+def test_the_order_of_several_numbers_does_not_matter(numbers: list[int], random: Random) -> None:
+    shuffled = random.sample(numbers, len(numbers))
+    assert grade(" or ".join(map(str, shuffled)), ", ".join(map(str, numbers)))
+
+
+@given(NUMBERS, st.fractions(0, 2, max_denominator=1000))
+def test_a_tolerance_is_how_far_a_number_may_be_off(gold: Fraction, off: Fraction) -> None:
+    assert grade(str(gold + off), str(gold), tolerance=1.0) == (off <= 1)
+
+
+def test_a_tolerance_also_holds_for_formulas_and_a_unit_may_be_told_or_left_out() -> None:
+    assert grade(r"\sqrt{18}", "4.2", tolerance=0.1)
+    assert not grade(r"\sqrt{19}", "4.2", tolerance=0.1)
+    assert grade("12 widgets/s", "12 widgets/s", unit="widgets/s")
+    assert grade("12", "12 widgets/s", unit="widgets/s")
+    assert not grade("13", "12 widgets/s", unit="widgets/s")
 
 
 @pytest.mark.parametrize("answer", [None, "", "   ", r"\frac{1}{0}", "1/0", "9" * 5_000, "{", "\\", "\x00"])
@@ -146,11 +203,9 @@ def test_grading_agrees_with_recorded_labels() -> None:
     rows = [json.loads(line) for line in recorded().read_text().splitlines()]
     disagreements, total = [], 0
     for row in rows:
-        for response, label in zip(row["responses"], row["correct"], strict=True):
+        for number, (response, label) in enumerate(zip(row["responses"], row["correct"], strict=True)):
             total += 1
-            answer = extract(response)
-            if grade(answer, row["answer"]) != label:
-                disagreements.append((row["id"], answer, row["answer"], label))
-    print(f"agreement {total - len(disagreements)}/{total}; {disagreements}")
-    # math-rec-72 is right: its label calls 10{,}000 another number than 10000.
-    assert len(disagreements) <= 0.01 * total
+            if grade(extract(response), row["answer"]) != label:
+                disagreements.append((row["id"], number))
+    assert total == 400
+    assert disagreements == [("math-rec-72", 7)], "argue every disagreement in docs/results/grading.md"

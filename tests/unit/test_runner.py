@@ -43,6 +43,7 @@ from reasonflux.contracts import (
     ThoughtTemplate,
     Tokens,
     Trajectory,
+    Usage,
 )
 from reasonflux.errors import EngineRefused, EngineUnavailable, NotFound
 from reasonflux.testing.fake_engine import Call, FakeEngine, Replies
@@ -302,6 +303,33 @@ async def test_a_lost_lease_stops_the_work_and_writes_nothing() -> None:
 
     assert stopped.is_set()
     assert types(list(await journal.read("s"))) == ["session.started", "plan.made", "session.finished"]
+
+
+async def test_what_the_work_of_a_cancelled_session_has_cost_is_told_once() -> None:
+    """No entry can tell of it: nothing follows the end of a session."""
+    half_way, lost = asyncio.Event(), list[Usage]()
+
+    class Executor(FakeExecutor):
+        async def instantiate(self, request: InstantiateRequest, on_event: Any = None) -> Instantiation:
+            if request.goal.endswith("b"):
+                await on_event(InstantiateEvent(spent=Tokens(prompt=30, completion=8, calls=1)))
+                half_way.set()
+                await asyncio.Event().wait()
+            await half_way.wait()
+            assert await journal.cancel("s")
+            return Instantiation(result="3", usage=Tokens(prompt=7, completion=1, calls=1))
+
+    journal = MemoryJournal()
+    claim = await claimed(journal)
+    own = runner(journal, script([TWO_AT_ONCE]), lost=lambda session, usage: lost.append(usage))
+    with pytest.raises(LeaseLost):
+        await replace(own, executor=Executor()).run(claim)
+
+    (usage,) = lost
+    assert usage.executor in (
+        Tokens(prompt=37, completion=9, calls=2),  # the result came first, and could not be written
+        Tokens(prompt=30, completion=8, calls=1),  # the cancellation came first
+    )
 
 
 async def test_work_that_ends_after_the_lease_was_lost_is_not_written() -> None:

@@ -130,6 +130,18 @@ async def test_metrics_count_by_route_template_and_status(http: httpx.AsyncClien
         assert line in metrics
 
 
+async def test_the_documentation_page_loads_nothing_from_elsewhere(http: httpx.AsyncClient) -> None:
+    page = await http.get("/docs")
+    loaded = re.findall(r"""(?:src|href)=["']([^"']+)["']|url: '([^']+)'""", page.text)
+    answers = [await http.get(one or other) for one, other in loaded]
+
+    assert page.status_code == 200
+    assert len(answers) >= 3
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
+    assert "//" not in "".join(map("".join, loaded))
+    assert '"validatorUrl": null' in page.text  # else Swagger UI asks a server of its own
+
+
 async def test_every_app_has_metrics_of_its_own() -> None:
     one, other = make_app(), make_app()
     await ask(one, "/healthz")

@@ -14,10 +14,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from typing import Any
 
+from evaluation import notation
 from reasonflux.errors import ReasonFluxError
 
 MAX_CHARS = 2_000
@@ -26,6 +28,11 @@ SECONDS = 5.0
 """How long one comparison may take."""
 START_SECONDS = 120.0
 """How long the child may take to import its libraries on a busy machine."""
+
+MAX_PARTS = 32
+"""More answers than this are compared as a whole only."""
+ROUNDED_DIGITS = 6
+"""A decimal with as many significant digits may stand for a fraction that has no end in decimals."""
 
 _MAX_NUMBER_CHARS = 400
 _SPACES = re.compile(r"\\[ ,;:!]|\\q?quad|~|\s")
@@ -45,24 +52,67 @@ class GraderUnavailable(ReasonFluxError):
     """Formulas cannot be compared on this machine; nothing is known about the answer."""
 
 
-def grade(answer: str | None, gold: str) -> bool:
+def grade(answer: str | None, gold: str, *, tolerance: float | None = None, unit: str | None = None) -> bool:
     """Whether `answer` (an answer, not a whole solution: see `extract`) has the value of `gold`.
 
-    None, what cannot be read, and what takes longer than SECONDS to compare are wrong. Safe to call from any thread.
-    Raises GraderUnavailable.
+    None, what cannot be read, and what takes longer than SECONDS to compare are wrong. Several answers are right in any
+    order, unless both sides name them. `tolerance`: how far a number may be off; `unit`: what the number counts, which
+    may be told or left out. Safe to call from any thread. Raises GraderUnavailable.
     """
     if answer is None or not answer.strip() or len(answer) > MAX_CHARS:
         return False
     given, wanted = _bare(answer), _bare(gold)
+    if unit:
+        given, wanted = (_bare(text.removesuffix(_bare(unit))) for text in (given, wanted))
+    bases = {notation.base(given), notation.base(wanted)} - {None}
+    if len(bases) > 1:
+        return False
+    mine, theirs = notation.named(given), notation.named(wanted)
+    if mine is not None and theirs is not None and len(theirs) > 1 and mine.keys() == theirs.keys():
+        return all(_same(mine[name], value, tolerance) for name, value in theirs.items())
+    return _same(given, wanted, tolerance) or _same_parts(notation.parts(given), notation.parts(wanted), tolerance)
+
+
+def _same(given: str, wanted: str, tolerance: float | None) -> bool:
+    """Whether two single answers have one value."""
     # "What percent …?": 25 and 25% answer it alike, whichever of the two the gold answer is. That 0.25 is 25% is known
     # to math-verify.
     if _SPACES.sub("", _PERCENT.sub("", given)) == _SPACES.sub("", _PERCENT.sub("", wanted)):
         return True
     left, right = exact(given), exact(wanted)
     if left is not None and right is not None:
-        return left == right
+        return left == right or _rounded(given, left, right) or _near(left, right, tolerance)
     left, right = exact(_PERCENT.sub("", given)), exact(_PERCENT.sub("", wanted))
-    return (left is not None and left == right) or _comparer().same(given, wanted)
+    if left is not None and right is not None and (left == right or _near(left, right, tolerance)):
+        return True
+    return _comparer().same(given, wanted, tolerance)
+
+
+def _same_parts(given: Sequence[str], wanted: Sequence[str], tolerance: float | None) -> bool:
+    """Whether several answers are the same ones, in any order."""
+    if not 2 <= len(wanted) <= MAX_PARTS or len(given) != len(wanted):
+        return False
+    left = list(given)
+    for gold in wanted:
+        found = next((part for part in left if _same(part, gold, tolerance)), None)
+        if found is None:
+            return False
+        left.remove(found)
+    return True
+
+
+def _near(given: Fraction, wanted: Fraction, tolerance: float | None) -> bool:
+    return tolerance is not None and abs(given - wanted) <= Fraction(tolerance)
+
+
+def _rounded(text: str, given: Fraction, wanted: Fraction) -> bool:
+    """Whether a decimal tells a number that no decimal can tell, to so many digits that nothing else is meant."""
+    digits = _SPACES.sub("", text).lstrip("+-0.").replace(".", "")
+    _, point, behind = _SPACES.sub("", text).rpartition(".")
+    if not point or len(digits) < ROUNDED_DIGITS or pow(10, 64, wanted.denominator) == 0:
+        return False
+    unit, off = Fraction(1, 10 ** len(behind)), abs(given - wanted)
+    return off <= unit / 2 or (off < unit and abs(given) < abs(wanted))  # rounded, or cut off
 
 
 def extract(text: str) -> str | None:
@@ -144,11 +194,12 @@ class _Comparer:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
-    def same(self, given: str, wanted: str) -> bool:
+    def same(self, given: str, wanted: str, tolerance: float | None = None) -> bool:
         with self._lock:
             try:
                 child = self._running()
-                return self._asked(child, {"given": given, "wanted": wanted}, SECONDS) == "yes"
+                question = {"given": given, "wanted": wanted, "tolerance": tolerance}
+                return self._asked(child, question, SECONDS) == "yes"
             except (OSError, TimeoutError):
                 self._end()
                 return False

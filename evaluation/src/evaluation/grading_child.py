@@ -1,7 +1,7 @@
 """The child process that compares formulas with math-verify; started as `python -m evaluation.grading_child`.
 
-A question is a JSON line {"given": …, "wanted": …}, the answer is a line `yes` or `no`. math-verify's own timeouts need
-the main thread's signals; here they are off, and the parent kills this process instead.
+A question is a JSON line {"given": …, "wanted": …, "tolerance": …}, the answer is a line `yes` or `no`. math-verify's
+own timeouts need the main thread's signals; here they are off, and the parent kills this process instead.
 """
 
 import json
@@ -54,21 +54,27 @@ def main() -> None:
     for line in sys.stdin:
         question = json.loads(line)
         try:
-            right = same(question["given"], question["wanted"])
+            right = same(question["given"], question["wanted"], question["tolerance"])
         except Exception:  # whatever hostile text makes of a parser: it is not the gold answer
             right = False
         print("yes" if right else "no", flush=True)
 
 
-def same(given: str, wanted: str) -> bool:
-    """Whether the two formulas are equal in any of the notations they may be written in."""
+def same(given: str, wanted: str, tolerance: float | None = None) -> bool:
+    """Whether the two formulas are equal in any of the notations they may be written in, or numbers that are near."""
     golds = [gold for gold in map(_parsed, variants(wanted)) if gold]
     return any(
         bool(verify(gold, answer, timeout_seconds=None, strict=True, allow_set_relation_comp=True))
+        or (tolerance is not None and _near(gold[0], answer[0], tolerance))
         for answer in map(_parsed, variants(given))
         if answer
         for gold in golds
     )
+
+
+def _near(one: Any, other: Any, tolerance: float) -> bool:
+    numbers = all(isinstance(value, sympy.Expr) and value.is_number for value in (one, other))
+    return numbers and bool(abs(sympy.N(one - other)) <= tolerance)
 
 
 def lock_down() -> None:

@@ -28,6 +28,7 @@ from reasonflux.contracts import (
     InstantiateEvent,
     InstantiateRequest,
     Instantiation,
+    Prompt,
     Session,
     SessionFinished,
 )
@@ -63,6 +64,10 @@ class ExecutorClient(RemoteService):
                 if news.instantiation is not None:
                     return news.instantiation
         raise ServiceUnavailable(f"executor at {self.base_url} ended its stream without an outcome")
+
+    async def prompt(self, request: InstantiateRequest) -> Prompt:
+        """What the executor's engine would be asked for this step; nothing is carried out."""
+        return await self.ask(Prompt, "POST", "/v1/prompt", body=request)
 
     async def calculate(
         self, statements: Sequence[str], names: Mapping[str, str] | None = None

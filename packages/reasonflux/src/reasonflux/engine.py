@@ -18,6 +18,7 @@ from reasonflux.engine_port import OnUsage as OnUsage
 from reasonflux.engine_port import Reply as Reply
 from reasonflux.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 from reasonflux.http import CONNECT_SECONDS, LINE_ERRORS, http_client, what_happened
+from reasonflux.observing import SESSION_ID, session_id
 from reasonflux.openai_wire import Completion, Models, Usage, advice, complaint, seconds_to_wait
 from reasonflux.sse import read_sse
 
@@ -211,6 +212,8 @@ class OpenAIEngine:
     async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> AsyncIterator[httpx.Response]:
         """An open response with status 200. Raises _TryAgain or EngineRefused otherwise."""
         headers = {"Authorization": f"Bearer {self.config.key}"} if self.config.key else {}
+        if session := session_id():  # a router in front of several engines keeps the session where its prefix is cached
+            headers[SESSION_ID] = session
         limits = httpx.Timeout(None, connect=CONNECT_SECONDS)  # the call's deadline bounds the rest
         try:
             request = self._http.build_request(method, self._base + path, json=body, headers=headers, timeout=limits)

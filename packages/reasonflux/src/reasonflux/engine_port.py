@@ -1,14 +1,10 @@
 """The port that planning and instantiation stand on: an engine, and what is said to it and by it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from reasonflux.contracts import Contract, Tokens
-
-
-class Message(Contract):
-    role: Literal["system", "user", "assistant"]
-    content: str
+from reasonflux.contracts import Message as Message
 
 
 class Reply(Contract):

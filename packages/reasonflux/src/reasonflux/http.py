@@ -1,5 +1,8 @@
 """HTTP clients for the hot path."""
 
+import socket
+import ssl
+
 import aiohttp
 import httpx
 from httpx_aiohttp import HttpxAiohttpClient
@@ -26,6 +29,27 @@ def http_client(*, timeout: float = 30.0, max_connections: int = 512) -> httpx.A
     return client
 
 
+# The first that stands anywhere in an error's chain of causes. The last is also how the transport calls most others.
+_IN_WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((ConnectionRefusedError,), "nothing listens there"),
+    ((socket.gaierror,), "there is no host of this name"),
+    ((ssl.SSLError,), "no secure connection could be made (is it http and not https?)"),
+    (
+        (ConnectionResetError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
+        "it broke the connection off",
+    ),
+    ((aiohttp.ClientResponseError,), "what answers there does not speak HTTP"),
+    ((TimeoutError, httpx.TimeoutException), "it did not answer in time"),
+)
+
+
 def what_happened(error: BaseException) -> str:
     """An exception in a few words, also when it carries no message."""
+    chain, cause = [error], error.__cause__ or error.__context__
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for kinds, words in _IN_WORDS:
+        if any(isinstance(each, kinds) for each in chain):
+            return words
     return f"{type(error).__name__} {error}".rstrip()

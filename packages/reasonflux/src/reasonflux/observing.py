@@ -5,7 +5,8 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,6 +15,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID = "x-request-id"
+SESSION_ID = "x-session-id"
+"""Names the session that a call belongs to: logs carry it, and a router keeps a session on one engine by it."""
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -60,6 +63,19 @@ def request_id() -> str | None:
     return found if isinstance(found, str) else None
 
 
+def session_id() -> str | None:
+    """The session that is worked on here, to be passed on to the services and engines that it calls."""
+    found = structlog.contextvars.get_contextvars().get("session")
+    return found if isinstance(found, str) else None
+
+
+@contextmanager
+def of_session(name: str) -> Iterator[None]:
+    """Inside, what happens belongs to this session: its logs say so, and its calls carry the name."""
+    with structlog.contextvars.bound_contextvars(session=name):
+        yield
+
+
 class RequestObserver:
     """ASGI middleware: a request id in and out, metrics, one log line, and an answer when the app crashes.
 
@@ -89,6 +105,8 @@ class RequestObserver:
             return
         asked = Headers(scope=scope).get(REQUEST_ID, "")
         name = asked if _ACCEPTABLE_ID.fullmatch(asked) else uuid.uuid4().hex
+        session = Headers(scope=scope).get(SESSION_ID, "")
+        known = {"session": session} if _ACCEPTABLE_ID.fullmatch(session) else {}
         status = 0
 
         async def reply(message: Message) -> None:
@@ -99,7 +117,7 @@ class RequestObserver:
             await send(message)
 
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=name), self._open.track_inprogress():
+        with structlog.contextvars.bound_contextvars(request_id=name, **known), self._open.track_inprogress():
             try:
                 await self._app(scope, receive, reply)
             except Exception:

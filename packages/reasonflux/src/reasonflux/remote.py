@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from reasonflux.contracts import ErrorBody, Failure, FailureKind
 from reasonflux.errors import ReasonFluxError, ServiceUnavailable, from_failure
 from reasonflux.http import CONNECT_SECONDS, LINE_ERRORS, what_happened
-from reasonflux.observing import REQUEST_ID, request_id
+from reasonflux.observing import REQUEST_ID, SESSION_ID, request_id, session_id
 from reasonflux.sse import ServerEvent, read_sse
 
 SILENT_SECONDS = 45.0
@@ -69,6 +69,8 @@ class RemoteService:
         sent = {**self._headers, **(headers or {})}
         if asked := request_id():
             sent[REQUEST_ID] = asked
+        if session := session_id():
+            sent[SESSION_ID] = session
         if body is not None:
             sent["Content-Type"] = "application/json"
         try:

@@ -1,12 +1,12 @@
 """What every service's HTTP side shares: one way to start, to be watched, to fail and to stream.
 
-Failures become HTTP answers here and nowhere else: `STATUS` maps the failure's kind, the body is an `ErrorBody`.
+Failures become HTTP answers here and nowhere else (`answering` says which); `describing` makes the OpenAPI document.
 """
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -16,37 +16,28 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Match, Route
 
-from reasonflux.contracts import ErrorBody, Failure, FailureKind, Fault
+from reasonflux.answering import STATUS as STATUS
+from reasonflux.answering import error_response as error_response
+from reasonflux.answering import failure_response as failure_response
+from reasonflux.contracts import Contract, Failure, FailureKind, Fault
+from reasonflux.describing import Answer, DescribedApp, Document, Operation, operation_id
+from reasonflux.documentation import add_page
+from reasonflux.draining import AnswersCounted, Drain
 from reasonflux.errors import InvalidRequest, NotFound, ReasonFluxError, ServiceUnavailable
 from reasonflux.observing import RequestObserver, configure_logging, logger
 from reasonflux.settings import ReasonFluxSettings as ReasonFluxSettings
 
 READY_SECONDS = 10.0
+UNDESCRIBED = Document(summary="A service of ReasonFlux", tags={}, operations={})
 HEARTBEAT_SECONDS = 15
 
-STATUS: Mapping[FailureKind, int] = {
-    FailureKind.INVALID_REQUEST: 400,
-    FailureKind.UNAUTHORIZED: 401,
-    FailureKind.FORBIDDEN: 403,
-    FailureKind.NOT_FOUND: 404,
-    FailureKind.CONFLICT: 409,
-    FailureKind.EXPIRED: 410,
-    FailureKind.PRECONDITION_FAILED: 412,
-    FailureKind.CALCULATION_ERROR: 422,
-    FailureKind.TEMPLATE_UNFIT: 422,
-    FailureKind.TEMPLATE_UNSOUND: 422,
-    FailureKind.BUDGET_EXHAUSTED: 422,
-    FailureKind.PRECONDITION_REQUIRED: 428,
-    FailureKind.OVERLOADED: 429,
-    FailureKind.RATE_LIMITED: 429,
-    FailureKind.INTERNAL: 500,
-    FailureKind.ENGINE_REFUSED: 502,
-    FailureKind.UNPARSABLE_REPLY: 502,
-    FailureKind.ENGINE_UNAVAILABLE: 503,
-    FailureKind.SERVICE_UNAVAILABLE: 503,
-    FailureKind.DEADLINE_EXCEEDED: 504,
-}
+
+class Probe(Contract):
+    """What a probe that goes well answers."""
+
+    status: str
 
 
 def create_app(
@@ -57,67 +48,49 @@ def create_app(
     routers: Sequence[APIRouter] = (),
     ready: Callable[[], Awaitable[None]] | None = None,
     guards: Sequence[Middleware] = (),
+    drain: Drain | None = None,
+    document: Callable[[], Document] = lambda: UNDESCRIBED,
 ) -> FastAPI:
     """A service: `routers` plus /healthz (the process lives), /readyz (it can do its work) and /metrics.
 
     `ready` returns when everything that the service stands on answers, and raises (best a ReasonFluxError) naming what
     is missing. `guards` see a request before its body is read, the first one first; what they answer is logged and
-    counted like anything else. The app's own metrics belong in `app.state.registry`, a registry of this app alone.
+    counted like anything else. `drain` says what has to finish before the process leaves, besides the requests that it
+    answers. The app's own metrics belong in `app.state.registry`, a registry of this app alone.
+    `document` completes the OpenAPI document that FastAPI makes of the routes.
     """
     configure_logging()
-    app = FastAPI(
+    leaving = drain or Drain()
+
+    @asynccontextmanager
+    async def until_left(app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan(app), leaving.on_sigterm():
+            yield
+
+    app = DescribedApp(
         title=title,
         version=version,
-        lifespan=lifespan,
-        responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=until_left,
+        generate_unique_id_function=operation_id,
+        docs_url=None,  # FastAPI's own pages load from elsewhere
+        redoc_url=None,
     )
+    app.describe = lambda: _with_probes(document())
     app.state.registry = CollectorRegistry()
     ProcessCollector(registry=app.state.registry)
     for guard in reversed(guards):
         app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
+    app.add_middleware(AnswersCounted, drain=leaving)
     app.add_middleware(RequestObserver, service=title, registry=app.state.registry, on_crash=_crashed)
     app.add_exception_handler(ReasonFluxError, _failed)
     app.add_exception_handler(RequestValidationError, _misfit)
     app.add_exception_handler(HTTPException, _http_error)
     for router in routers:
         app.include_router(router)
-    _add_probes(app, ready)
+    _add_probes(app, ready, leaving)
+    add_page(app)
     return app
-
-
-def failure_response(
-    failure: Failure,
-    *,
-    status: int | None = None,
-    param: str | None = None,
-    faults: Sequence[Fault] = (),
-    retry_after: float | None = None,
-) -> JSONResponse:
-    """The HTTP answer to a failure. `param` names the field at fault, `faults` everything to mend."""
-    error = ErrorBody.Error(
-        message=failure.message,
-        type=failure.kind,
-        code=failure.kind,
-        param=param,
-        hint=failure.hint,
-        faults=tuple(faults),
-    )
-    # OpenAI's clients obey x-should-retry; ours read `retryable` back from it.
-    headers = {"x-should-retry": "true" if failure.retryable else "false"}
-    if failure.kind is FailureKind.UNAUTHORIZED:
-        headers["www-authenticate"] = "Bearer"
-    if failure.retryable:
-        headers["retry-after"] = str(math.ceil(retry_after or 1.0))
-    return JSONResponse(
-        ErrorBody(error=error).model_dump(mode="json", exclude=None if faults else {"error": {"faults"}}),
-        status_code=STATUS[failure.kind] if status is None else status,
-        headers=headers,
-    )
-
-
-def error_response(error: ReasonFluxError) -> JSONResponse:
-    """The HTTP answer to an error."""
-    return failure_response(error.failure, param=error.param, faults=error.faults, retry_after=error.retry_after)
 
 
 def sse(events: AsyncIterator[tuple[str | None, str, str]], *, headers: Mapping[str, str] | None = None) -> Response:
@@ -145,11 +118,15 @@ async def _events(events: AsyncIterator[tuple[str | None, str, str]]) -> AsyncGe
             await events.aclose()
 
 
-def _add_probes(app: FastAPI, ready: Callable[[], Awaitable[None]] | None) -> None:
+def _add_probes(app: FastAPI, ready: Callable[[], Awaitable[None]] | None, drain: Drain) -> None:
     async def healthz() -> dict[str, str]:
+        """Restart the process when this fails."""
         return {"status": "ok"}
 
     async def readyz() -> Response:
+        """Send no requests while this fails; the error names what is missing."""
+        if drain.told.is_set():
+            return failure_response(ServiceUnavailable(f"{app.title} finishes what it has begun and leaves").failure)
         try:
             async with asyncio.timeout(READY_SECONDS):
                 if ready is not None:
@@ -166,7 +143,21 @@ def _add_probes(app: FastAPI, ready: Callable[[], Awaitable[None]] | None) -> No
         return Response(generate_latest(app.state.registry), media_type=CONTENT_TYPE_LATEST)
 
     for path, endpoint in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics)):
-        app.add_api_route(path, endpoint, methods=["GET"], include_in_schema=path != "/metrics", response_model=None)
+        shown = path != "/metrics"
+        app.add_api_route(
+            path, endpoint, methods=["GET"], tags=["probes"], include_in_schema=shown, response_model=None
+        )
+
+
+def _with_probes(document: Document) -> Document:
+    lives = Answer("It lives", {"ok": Probe(status="ok")}, Probe)
+    can = Answer("It can", {"ready": Probe(status="ready")}, Probe)
+    probes = {
+        "probes_healthz": Operation("Whether the process lives", {200: lives}),
+        "probes_readyz": Operation("Whether it can do its work", {200: can}, (FailureKind.SERVICE_UNAVAILABLE,)),
+    }
+    tags = {**document.tags, "probes": "For whoever runs the service."}
+    return replace(document, operations={**document.operations, **probes}, tags=tags)
 
 
 async def _failed(_: Request, error: Exception) -> Response:
@@ -209,7 +200,17 @@ async def _http_error(request: Request, error: Exception) -> Response:
         Failure(kind=kind, message=f"{asked}: {error.detail}", hint=hint), status=error.status_code
     )
     response.headers.update(error.headers or {})
+    if error.status_code == 405:
+        response.headers["allow"] = ", ".join(_methods(request))
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    """What can be asked of the path: of all routes that it fits, those with the fewest names to fill in count."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    fit = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    closest = min((route.path.count("{") for route in fit), default=0)
+    return sorted({method for route in fit if route.path.count("{") == closest for method in route.methods or ()})
 
 
 def _crashed(request_id: str) -> Response:

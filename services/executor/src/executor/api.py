@@ -7,12 +7,14 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Request, Response
 
 from executor.instantiate import Instantiator
+from executor.prompting import render
 from reasonflux.contracts import (
     CalculateRequest,
     CalculateResponse,
     InstantiateEvent,
     InstantiateRequest,
     Instantiation,
+    Prompt,
 )
 from reasonflux.errors import ReasonFluxError, ServiceUnavailable
 from reasonflux.service import sse
@@ -38,8 +40,14 @@ Running = Annotated[Instantiator, Depends(instantiator)]
 async def instantiate(body: InstantiateRequest, request: Request, running: Running) -> Instantiation | Response:
     """Carry out one step. With `Accept: text/event-stream`, InstantiateEvents as they happen, the outcome last."""
     if EVENT_STREAM in request.headers.get("accept", ""):
-        return sse(_stream(running, body))
-    return await running.instantiate(body)
+        return sse(_stream(running.on(body.engine), body))
+    return await running.on(body.engine).instantiate(body)
+
+
+@router.post("/prompt", tags=["instantiate"])
+async def prompt(body: InstantiateRequest, running: Running) -> Prompt:
+    """What the engine would be asked for this step, first try; nothing is carried out."""
+    return Prompt(messages=tuple(render(body, running.on(body.engine).profile)))
 
 
 @router.post("/calculate", tags=["calculate"])

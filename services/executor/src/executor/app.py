@@ -2,15 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
 from calculator import Calculator
 from executor.api import router
+from executor.document import document
 from executor.instantiate import Instantiator
 from executor.ports import Engine
+from executor.prompting import Profile
 from executor.settings import Settings
+from reasonflux.draining import Drain
 from reasonflux.engine import OpenAIEngine, engine_http
 from reasonflux.errors import ServiceUnavailable
 from reasonflux.observing import logger
@@ -24,12 +28,21 @@ def create(settings: Settings | None = None, *, engine: Engine | None = None) ->
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         calculator = Calculator(processes=configured.calculator_processes, timeout=configured.calculator_timeout)
-        async with engine_http(configured.engine) as http, calculator:
+        others = configured.other_engines
+        configs = [configured.engine, *(chosen[0] for chosen in others.values() if chosen)]
+        async with engine_http(*configs) as http, calculator:
             real = OpenAIEngine(http, configured.engine)
             app.state.engine = real if engine is None else None
-            app.state.instantiator = Instantiator(
-                engine or real, calculator, configured.profile, configured.max_repairs
-            )
+
+            def role(on: Engine, profile: Profile) -> Instantiator:
+                return Instantiator(on, calculator, profile, configured.max_repairs(profile))
+
+            own = role(engine or real, configured.profile)
+            named = {
+                name: role(OpenAIEngine(http, chosen[0]), chosen[1]) if chosen else own
+                for name, chosen in others.items()
+            }
+            app.state.instantiator = replace(own, others=named)
             logger.info("calculator started", processes=configured.calculator_processes, jailed=calculator.jailed)
             yield
             app.state.instantiator = None
@@ -48,5 +61,7 @@ def create(settings: Settings | None = None, *, engine: Engine | None = None) ->
         lifespan=lifespan,
         routers=[router],
         ready=ready,
+        document=document,
+        drain=Drain(configured.drain_seconds),
     )
     return app

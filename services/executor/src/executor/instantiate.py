@@ -1,16 +1,18 @@
 """One instantiation: ask the LLM, let the calculator carry out what it wrote, tell the LLM what went wrong, again."""
 
+import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from calculator import assigned_name, is_name, is_readable
 from executor.errors import ReplyUnusable
 from executor.ports import Calculator, Emit, Engine
 from executor.prompting import REPLY_SCHEMA, ExecutorReply, Profile, read, render, repair
 from reasonflux.contracts import (
+    DEFAULT_ENGINE,
     Budget,
     Calculation,
     Failure,
@@ -22,6 +24,7 @@ from reasonflux.contracts import (
     Tokens,
 )
 from reasonflux.engine import Message, Reply
+from reasonflux.engines import no_such_engine
 from reasonflux.errors import EngineTimeout, ReasonFluxError
 from reasonflux.json_reply import FieldStream
 
@@ -37,13 +40,25 @@ async def _unheard(_: InstantiateEvent) -> None:
 
 @dataclass(frozen=True)
 class Instantiator:
-    """Carries out steps. `max_repairs`: how often an error of one kind is told to the LLM before it is the outcome."""
+    """Carries out steps. `max_repairs`: how often an error of one kind is told to the LLM before it is the outcome.
+
+    `others`: the same on the engines that a request may choose by name.
+    """
 
     engine: Engine
     calculator: Calculator
     profile: Profile
     max_repairs: int
     clock: Callable[[], float] = time.monotonic
+    others: Mapping[str, "Instantiator"] = field(default_factory=dict)
+
+    def on(self, engine: str) -> "Instantiator":
+        """The role on the engine of this name. Raises InvalidRequest for a name that is none."""
+        if engine == DEFAULT_ENGINE:
+            return self
+        if engine not in self.others:
+            raise no_such_engine(engine, self.others)
+        return self.others[engine]
 
     async def instantiate(self, request: InstantiateRequest, emit: Emit = _unheard) -> Instantiation:
         """Carry out one step within the request's budget; every way to fail is in the outcome's `failure`.
@@ -53,6 +68,7 @@ class Instantiator:
         """
         messages = render(request, self.profile)
         deadline = self.clock() + request.budget.seconds
+        over = asyncio.get_running_loop().time() + request.budget.seconds
         spent, told = Tokens(), Counter[FailureKind]()
         while True:
             seconds = request.budget.seconds - (deadline - self.clock())
@@ -64,7 +80,11 @@ class Instantiator:
                     raise
                 return Instantiation(failure=error.failure, usage=spent, attempts=max(1, spent.calls))
             spent += reply.tokens.model_copy(update={"calls": 1})
-            outcome = await self._carry_out(reply.text, request, emit)
+            try:
+                async with asyncio.timeout_at(over):
+                    outcome = await self._carry_out(reply.text, request, emit)
+            except TimeoutError:
+                return Instantiation(failure=_late().failure, usage=spent, attempts=spent.calls)
             failure = outcome.failure
             if failure is None or failure.kind not in _REPAIRABLE or told[failure.kind] >= self.max_repairs:
                 return outcome.model_copy(update={"usage": spent, "attempts": spent.calls})
@@ -143,10 +163,14 @@ def _failed(calculations: tuple[Calculation, ...]) -> Instantiation:
     return Instantiation(calculations=calculations, failure=failure)
 
 
+def _late() -> _Exhausted:
+    hint = "give the step more time"
+    return _Exhausted("the step's time ran out", hint=hint, kind=FailureKind.DEADLINE_EXCEEDED)
+
+
 def _check(left: Budget) -> None:
     if left.seconds <= 0:
-        hint = "give the step more time"
-        raise _Exhausted("the step's time ran out", hint=hint, kind=FailureKind.DEADLINE_EXCEEDED)
+        raise _late()
     if left.generation <= 0:
         hint = "give the step more tokens"
         raise _Exhausted("the step's tokens are used up", hint=hint, kind=FailureKind.BUDGET_EXHAUSTED)

@@ -68,7 +68,7 @@ REPLY_SCHEMA: dict[str, Any] = ExecutorReply.model_json_schema()
 
 def render(request: InstantiateRequest, profile: Profile | str) -> list[Message]:
     """The prompt for a request. It depends on nothing else, and a repair only ever appends to it."""
-    known = request.model_dump(include={"goal", "feedback"}) | {
+    known = request.model_dump(include={"goal", "feedback", "instructions"}) | {
         "template": request.template,
         "statements": request.statements,
         "known": request.known,

@@ -1,16 +1,16 @@
 """What a deployment may set, as environment variables `REASONFLUX_…`."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from executor.prompting import Profile
 from reasonflux.engine import EngineConfig
-from reasonflux.settings import ReasonFluxSettings
+from reasonflux.engines import EngineSettings
 
 TINY = "reasonflux-tiny-executor"
 """The name under which the embedded engine serves the shipped weights."""
 
 
-class Settings(ReasonFluxSettings):
+class Settings(EngineSettings):
     executor_engine_url: str = Field(
         default="http://127.0.0.1:8011/v1", description="an OpenAI-compatible server, /v1 included"
     )
@@ -37,8 +37,18 @@ class Settings(ReasonFluxSettings):
         return self.executor_profile or (Profile.COMPACT if shipped else Profile.INSTRUCT)
 
     @property
-    def max_repairs(self) -> int:
+    def other_engines(self) -> dict[str, tuple[EngineConfig, Profile] | None]:
+        """By the name that clients choose. None: the profile leaves this role on the engine above."""
+        found = self.engines_of("executor")
+        return {name: (each[0], Profile(each[1])) if each else None for name, each in found.items()}
+
+    @model_validator(mode="after")
+    def _other_engines_can_be_used(self) -> "Settings":
+        assert self.other_engines is not None  # raises ValueError for a key that is nowhere
+        return self
+
+    def max_repairs(self, profile: Profile) -> int:
         """A compact model was not trained to mend its replies; the navigator's retry covers it."""
         if self.executor_max_repairs is not None:
             return self.executor_max_repairs
-        return 0 if self.profile is Profile.COMPACT else 2
+        return 0 if profile is Profile.COMPACT else 2

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from navigator import web
 from navigator.access.door import Door, Doorkeeper
 from navigator.access.gate import Gate
 from navigator.access.limits import RATE_LIMIT_HEADERS
@@ -28,20 +29,23 @@ from navigator.access.ports import Admission, Keys
 from navigator.access.redis_access import RedisAdmission, RedisKeys, open_redis
 from navigator.access.visit import TenantsSessions, Visit
 from navigator.api import ROUTERS
+from navigator.api.document import document
 from navigator.api.opening import OpenNavigator
-from navigator.api.watching import Audience
+from navigator.exchanges import Exchanges
 from navigator.journal import RedisJournal
 from navigator.llm import NavigatorLLM
 from navigator.metrics import Metrics
 from navigator.planning import Profile
-from navigator.ports import Executor, Journal, TemplateStore
+from navigator.ports import Executor, Journal, Libraries
 from navigator.runner import Runner
 from navigator.settings import Settings
+from navigator.shelves import Shelves
 from navigator.upkeep import Upkeep
 from navigator.webhooks import Webhooks
 from navigator.worker import Worker
 from reasonflux.client import ExecutorClient, TemplateStoreClient
-from reasonflux.engine import OpenAIEngine, engine_http
+from reasonflux.draining import Drain
+from reasonflux.engine import EngineConfig, OpenAIEngine, engine_http
 from reasonflux.errors import ReasonFluxError, ServiceUnavailable
 from reasonflux.http import http_client
 from reasonflux.observing import configure_logging, logger
@@ -63,7 +67,7 @@ class World:
 
     journal: Journal
     llm: NavigatorLLM
-    templates: TemplateStore
+    templates: Libraries
     executor: Executor
     http: httpx.AsyncClient
     """For calls that go out of the house: webhooks."""
@@ -82,7 +86,7 @@ def build(
     *,
     journal: Journal,
     llm: NavigatorLLM,
-    templates: TemplateStore,
+    templates: Libraries,
     executor: Executor,
     http: httpx.AsyncClient | None = None,
     keys: Keys | None = None,
@@ -104,12 +108,12 @@ def build(
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[World]:
-    """The Redis journal, the engine, and the clients of the two other services."""
-    profile = Profile(settings.profile)
+    """The Redis journal, the engines, and the clients of the two other services."""
+    others = [chosen[0] for chosen in settings.other_engines.values() if chosen]
     async with (
         _journal(settings) as journal,
         _access_redis(settings) as redis,
-        engine_http(settings.engine) as engine_line,
+        engine_http(settings.engine, *others) as engine_line,
         http_client() as service_line,
     ):
         engine = OpenAIEngine(engine_line, settings.engine)
@@ -117,7 +121,7 @@ async def connected(settings: Settings) -> AsyncIterator[World]:
         executor = ExecutorClient(service_line, settings.executor_url)
         yield World(
             journal,
-            NavigatorLLM(engine, profile, REPAIRS[profile]),
+            _navigator_llm(settings, engine, engine_line),
             templates,
             executor,
             service_line,
@@ -125,6 +129,17 @@ async def connected(settings: Settings) -> AsyncIterator[World]:
             RedisAdmission(redis),
             checks=(engine.ready, lambda: _reach(executor), lambda: _reach(templates)),
         )
+
+
+def _navigator_llm(settings: Settings, engine: OpenAIEngine, line: httpx.AsyncClient) -> NavigatorLLM:
+    """The navigator role on its own engine, and on those that clients may choose by name."""
+    own = NavigatorLLM(engine, Profile(settings.profile), REPAIRS[Profile(settings.profile)])
+
+    def on(config: EngineConfig, profile: Profile) -> NavigatorLLM:
+        return NavigatorLLM(OpenAIEngine(line, config), profile, REPAIRS[profile])
+
+    given = settings.other_engines.items()
+    return replace(own, others={name: on(each[0], Profile(each[1])) if each else own for name, each in given})
 
 
 @asynccontextmanager
@@ -146,14 +161,16 @@ async def _access_redis(settings: Settings) -> AsyncIterator[Redis]:
 
 
 def _app(settings: Settings, opening: Callable[[], AbstractAsyncContextManager[World]]) -> FastAPI:
+    drain = Drain(settings.drain_seconds)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level)
         counted = AccessMetrics(app.state.registry)
         async with opening() as world, _gated(settings, world, counted) as gate:
-            metrics = Metrics(app.state.registry, gate.ended)
+            metrics = Metrics(app.state.registry, gate.ended, gate.lost)
             async with (
-                _working(settings, world, metrics) as check_worker,
+                _working(settings, world, metrics, drain) as check_worker,
                 _kept_up(settings, world, metrics),
             ):
                 required = settings.access == "keys"
@@ -175,10 +192,13 @@ def _app(settings: Settings, opening: Callable[[], AbstractAsyncContextManager[W
         title="navigator",
         version=version("reasonflux-navigator"),
         lifespan=lifespan,
-        routers=ROUTERS,
+        routers=(web.router, *ROUTERS),
         ready=ready,
+        document=lambda: document(keys_optional=settings.access != "keys"),
         guards=(Middleware(Door, max_body_bytes=settings.max_body_bytes),),
+        drain=drain,
     )
+    app.mount("/web", web.static())
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, **_cors(settings))
     return app
@@ -186,18 +206,19 @@ def _app(settings: Settings, opening: Callable[[], AbstractAsyncContextManager[W
 
 def _front(settings: Settings, world: World, metrics: Metrics) -> Callable[[Visit], OpenNavigator]:
     """The navigator as one visit may use it: it sees the sessions of its own tenant."""
-    audience = Audience()
+    shelves = Shelves(world.templates, settings.libraries)
+    exchanges = Exchanges(world.llm, world.executor)
 
     def opened(visit: Visit) -> OpenNavigator:
         return OpenNavigator(
             journal=TenantsSessions(world.journal, visit),
             visit=visit,
-            engine=world.llm.engine,
+            llm=world.llm,
             libraries=settings.libraries,
             metrics=metrics,
+            shelves=shelves,
+            exchanges=exchanges,
             webhook_origins=settings.webhook_origins,
-            horizon=world.llm.horizon_for,
-            audience=audience,
         )
 
     return opened
@@ -231,8 +252,8 @@ def _cors(settings: Settings) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _working(settings: Settings, world: World, metrics: Metrics) -> AsyncIterator[Check]:
-    """A worker beside the API. At the end it stops claiming and gives back what it has not finished."""
+async def _working(settings: Settings, world: World, metrics: Metrics, drain: Drain) -> AsyncIterator[Check]:
+    """A worker beside the API. Before the end it finishes the steps under way; at the end it gives the rest back."""
     runner = Runner(
         journal=world.journal,
         llm=world.llm,
@@ -240,6 +261,7 @@ async def _working(settings: Settings, world: World, metrics: Metrics) -> AsyncI
         executor=world.executor,
         lease_seconds=settings.navigator_lease_seconds,
         observe=metrics.observe,
+        lost=metrics.lost,
     )
     owner = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     worker = Worker(runner, owner, settings.navigator_workers)
@@ -252,7 +274,8 @@ async def _working(settings: Settings, world: World, metrics: Metrics) -> AsyncI
             )
 
     try:
-        yield check
+        with drain.before_leaving(worker.drain):
+            yield check
     finally:
         if task is not None:
             task.cancel()
@@ -264,7 +287,7 @@ async def _working(settings: Settings, world: World, metrics: Metrics) -> AsyncI
 @asynccontextmanager
 async def _kept_up(settings: Settings, world: World, metrics: Metrics) -> AsyncIterator[None]:
     """Deadlines and webhooks, in every process: whichever comes first does it."""
-    webhooks = Webhooks(world.journal, world.http, settings.webhook_origins)
+    webhooks = Webhooks(world.journal, world.http, settings.webhook_origins, settings.webhook_secrets)
     task = asyncio.create_task(Upkeep(world.journal, webhooks, metrics).run(), name="upkeep")
     try:
         yield

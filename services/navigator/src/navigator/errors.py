@@ -9,6 +9,7 @@ ReasonFluxError
     ├── LeaseLost             the claim is void: another worker, a cancellation or the end came first
     ├── JournalCorrupt        the entries do not tell a session: one is missing, doubled or out of order
     ├── ReplyUnusable         the navigator LLM's reply is no plan or review that can be carried out
+    ├── TokensSpent           the last tokens of the budget cut the navigator LLM's reply short
     ├── CommitConflict        the position to append at is taken: read the journal again
     └── JournalUnavailable    Redis does not answer; whether the call took effect is unknown
 """
@@ -54,6 +55,10 @@ class JournalUnavailable(NavigatorError):
 
 class JournalCorrupt(NavigatorError):
     kind = FailureKind.INTERNAL
+
+
+class TokensSpent(NavigatorError):
+    kind = FailureKind.BUDGET_EXHAUSTED
 
 
 class ReplyUnusable(NavigatorError):

@@ -23,11 +23,16 @@ _SECONDS = (0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200)
 class Metrics:
     """Counts what sessions do. `observe` wants each committed entry exactly once, from whoever committed it.
 
-    `ended` hears of every session that has ended.
+    `ended` hears of every session that has ended, `lost` of what work cost that no entry tells of.
     """
 
-    def __init__(self, registry: CollectorRegistry, ended: Callable[[Session], None] | None = None) -> None:
-        self._ended = ended
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        ended: Callable[[Session], None] | None = None,
+        lost: Callable[[str, Usage], None] | None = None,
+    ) -> None:
+        self._ended, self._lost = ended, lost
         self._finished = Counter("reasonflux_sessions_finished", "Sessions finished", ("outcome",), registry=registry)
         self._rounds = Histogram(
             "reasonflux_session_rounds", "Rounds of a finished session", registry=registry, buckets=_ROUNDS
@@ -41,7 +46,7 @@ class Metrics:
         self._tokens = Counter(
             "reasonflux_tokens",
             "Tokens of all engine calls; cached ones are part of prompt",
-            ("role", "kind"),
+            ("role", "kind", "engine"),
             registry=registry,
         )
         self._verdicts = Counter("reasonflux_steps_reviewed", "Reviews of steps", ("verdict",), registry=registry)
@@ -53,14 +58,20 @@ class Metrics:
             "reasonflux_actions_failed", "Actions without an outcome", ("action", "kind"), registry=registry
         )
 
-    def count_direct(self, tokens: Tokens) -> None:
+    def count_direct(self, tokens: Tokens, engine: str) -> None:
         """A plain engine call that belongs to no session."""
-        self._count("direct", tokens)
+        self._count("direct", tokens, engine)
+
+    def lost(self, session: Session, usage: Usage) -> None:
+        """What work cost that was stopped because its session was ended or taken over: no entry tells of it."""
+        self._count_tokens(usage, session.options.engine)
+        if self._lost is not None:
+            self._lost(session.id, usage)
 
     def observe(self, session: Session, entry: Entry) -> None:
         """Count one entry; `session` is the session right after it."""
         event = entry.event
-        self._count_tokens(usage_of(event))
+        self._count_tokens(usage_of(event), session.options.engine)
         match event:
             case StepRetrieved():
                 self._retrievals.inc()
@@ -77,11 +88,11 @@ class Metrics:
                 if self._ended is not None:
                     self._ended(session)
 
-    def _count_tokens(self, usage: Usage) -> None:
+    def _count_tokens(self, usage: Usage, engine: str) -> None:
         for role, tokens in (("navigator", usage.navigator), ("executor", usage.executor)):
-            self._count(role, tokens)
+            self._count(role, tokens, engine)
 
-    def _count(self, role: str, tokens: Tokens) -> None:
+    def _count(self, role: str, tokens: Tokens, engine: str) -> None:
         for kind in ("prompt", "cached", "completion"):
             if spent := getattr(tokens, kind):
-                self._tokens.labels(role, kind).inc(spent)
+                self._tokens.labels(role, kind, engine).inc(spent)

@@ -78,7 +78,7 @@ def _problem(session: Session, profile: Profile) -> Message:
     if profile is Profile.COMPACT:
         return _user("problem", profile, view=whole(session), horizon=None)
     told = {"statements": session.problem.statements, "turns": session.turns, "earlier": session.statements}
-    return _user("problem", profile, **told, horizon=horizon)
+    return _user("problem", profile, **told, horizon=horizon, instructions=session.instructions)
 
 
 def _asked_on(messages: list[Message], session: Session, profile: Profile) -> list[Message]:

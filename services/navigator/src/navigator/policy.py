@@ -96,8 +96,15 @@ def _retrievals(session: Session) -> list[Action]:
     ]
 
 
+def template_for(session: Session, step_id: int) -> str | None:
+    """The template that the step follows without a search: asked for by id in the plan, or given by the caller."""
+    live = [state.step for state in session.steps if state.phase is not Phase.DROPPED]
+    given = dict(zip((step.id for step in live), session.options.templates, strict=False))
+    return session.step(step_id).step.template_id or given.get(step_id)
+
+
 def _wants_template(session: Session, state: StepState) -> bool:
-    asked_for = state.step.query is not None or state.step.template_id is not None
+    asked_for = state.step.query is not None or template_for(session, state.step.id) is not None
     return session.options.retrieve and asked_for
 
 
@@ -135,11 +142,12 @@ def _end(session: Session) -> Finish | None:
     """The end that is due whatever else could be done."""
     if any(review.verdict is Verdict.FINISH for state in session.steps for review in state.reviews):
         return _answered(session) if session.answer is not None else _unsolved(session, session.explanation)
-    if failure := _hopeless_failure(session):
+    failure, out_of = _hopeless_failure(session), _out_of(session)
+    if failure and not (out_of and failure.kind is FailureKind.BUDGET_EXHAUSTED):
         unsolved = failure.kind in (FailureKind.UNPARSABLE_REPLY, FailureKind.DEADLINE_EXCEEDED)
         outcome = Outcome.UNSOLVED if unsolved else Outcome.FAILED
         return Finish(SessionFinished(outcome=outcome, explanation=failure.message, failure=failure))
-    if out_of := _out_of(session):
+    if out_of:
         failure = Failure(
             kind=FailureKind.BUDGET_EXHAUSTED,
             message=f"the budget of {out_of.replace('_', ' ')} ran out before an answer was found",

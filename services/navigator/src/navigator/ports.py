@@ -1,6 +1,7 @@
 """What the navigator needs from the world, as Protocols. Adapters implement them; app.py chooses."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -12,9 +13,15 @@ from reasonflux.contracts import (
     InstantiateEvent,
     InstantiateRequest,
     Instantiation,
+    LibraryInfo,
+    Prompt,
     SearchRequest,
     SearchResponse,
     SessionStarted,
+    TemplateHistory,
+    TemplatePage,
+    TemplateStatus,
+    TemplateType,
     ThoughtTemplate,
 )
 
@@ -103,6 +110,15 @@ class Journal(Protocol):
         """
         ...
 
+    def attending(self, session_id: str) -> AbstractAsyncContextManager[None]:
+        """While it is open, a client follows the session, which every replica can know."""
+        ...
+
+    async def leave(self, session_id: str) -> int:
+        """A client that attends is about to go, and says so once. Returns how many others stay: those of this process,
+        and one for each other process that has any."""
+        ...
+
     async def publish(self, session_id: str, delta: Delta) -> None:
         """Show live text to those who follow now. Never stored, never raises."""
         ...
@@ -165,6 +181,10 @@ class Sessions(Protocol):
         self, session_id: str, after: int = 0, *, deltas: bool = False
     ) -> AsyncGenerator[Entry | Delta, None]: ...
 
+    def attending(self, session_id: str) -> AbstractAsyncContextManager[None]: ...
+
+    async def leave(self, session_id: str) -> int: ...
+
     async def list(self, *, limit: int = 50, before: str | None = None) -> tuple[str, ...]: ...
 
     async def delete(self, session_id: str) -> None: ...
@@ -178,9 +198,35 @@ class TemplateStore(Protocol):
     async def get(self, template_id: str, *, library: str = "math") -> ThoughtTemplate: ...
 
 
+class Libraries(Protocol):
+    """Template libraries, to read (the template-store service)."""
+
+    async def search(self, request: SearchRequest) -> SearchResponse: ...
+
+    async def get(self, template_id: str, *, library: str = "math", revision: int | None = None) -> ThoughtTemplate: ...
+
+    async def list(
+        self,
+        *,
+        library: str = "math",
+        field: str | None = None,
+        type: TemplateType | None = None,
+        tag: str | None = None,
+        status: TemplateStatus | None = None,
+        cursor: str = "",
+        limit: int = 50,
+    ) -> TemplatePage: ...
+
+    async def history(self, template_id: str, *, library: str = "math") -> TemplateHistory: ...
+
+    async def libraries(self) -> tuple[LibraryInfo, ...]: ...
+
+
 class Executor(Protocol):
     """Who carries steps out (the executor service)."""
 
     async def instantiate(
         self, request: InstantiateRequest, on_event: Callable[[InstantiateEvent], Awaitable[None]] | None = None
     ) -> Instantiation: ...
+
+    async def prompt(self, request: InstantiateRequest) -> Prompt: ...

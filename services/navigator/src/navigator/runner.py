@@ -14,7 +14,7 @@ import structlog
 
 from navigator.errors import CommitConflict, JournalUnavailable, LeaseLost, SessionNotFound
 from navigator.llm import NavigatorLLM
-from navigator.policy import Action, Finish, Instantiate, Plan, Retrieve, ReviewStep, decide, remaining
+from navigator.policy import Action, Finish, Instantiate, Plan, Retrieve, ReviewStep, decide, remaining, template_for
 from navigator.ports import Claim, Executor, Journal, TemplateStore
 from navigator.session import action_key, advance, fold
 from navigator.work import Meter, Work
@@ -55,7 +55,8 @@ LONGEST_BACK_OFF_SECONDS = 8.0
 class Runner:
     """Carries sessions on. One runner serves many sessions at the same time; it keeps no state of its own.
 
-    `observe` sees every entry that this runner committed, with the session right after it.
+    `observe` sees every entry that this runner committed, with the session right after it; `lost` hears what work has
+    cost that was stopped half-way because the session was ended or taken over, so that no entry can tell of it.
     """
 
     journal: Journal
@@ -64,17 +65,21 @@ class Runner:
     executor: Executor
     lease_seconds: float = 15.0
     observe: Callable[[Session, Entry], None] | None = None
+    lost: Callable[[Session, Usage], None] | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    async def run(self, claim: Claim) -> Session:
-        """Carry the claimed session to its end. Raises LeaseLost when another worker or a cancellation came first."""
+    async def run(self, claim: Claim, halt: asyncio.Event | None = None) -> Session:
+        """Carry the claimed session to its end, or, once `halt` is set, to the end of what is under way.
+
+        Raises LeaseLost when another worker or a cancellation came first.
+        """
         entries = list(await self.journal.read(claim.session_id))
         session = on_the_clock(fold(claim.session_id, entries), claim)
         if claim.epoch > 1 and not session.finished:
             session = await self._commit(claim, session, entries, [StepRestarted(epoch=claim.epoch)])
-        return await self._loop(claim, session, entries)
+        return await self._loop(claim, session, entries, halt or asyncio.Event())
 
-    async def _loop(self, claim: Claim, session: Session, entries: list[Entry]) -> Session:
+    async def _loop(self, claim: Claim, session: Session, entries: list[Entry], halt: asyncio.Event) -> Session:
         running: dict[Action, Work] = {}
         lost = asyncio.create_task(self._until_lost(claim, session.last_seq))
         try:
@@ -86,17 +91,23 @@ class Runner:
                 if isinstance(due[0], Finish):
                     return await self._commit(claim, session, entries, [due[0].event])
                 for action in due:
-                    if action not in running:
+                    if action not in running and not halt.is_set():
                         running[action] = self._begin(claim, session, tuple(entries), action)
+                if not running:  # halted
+                    return session
                 under_way = [work.task for work in running.values()]
                 await asyncio.wait((lost, *under_way), return_when=asyncio.FIRST_COMPLETED)
                 if lost.done():
                     raise LeaseLost(f"session {session.id} was taken over or ended elsewhere")
                 done = [action for action, work in running.items() if work.task.done()]
-                events = [running.pop(action).task.result() for action in done]
+                events = [running[action].task.result() for action in done]
                 session = await self._commit(claim, session, entries, events)
+                for action in done:
+                    del running[action]
             return session
         finally:
+            if self.lost is not None and running:
+                self.lost(session, sum((work.stop() for work in running.values()), Usage()))
             tasks = (lost, *(work.task for work in running.values()))
             for task in tasks:
                 task.cancel()
@@ -174,8 +185,8 @@ class Runner:
 
     async def _retrieve(self, session: Session, action: Retrieve) -> StepRetrieved:
         step = session.step(action.step_id).step
-        if step.template_id is not None:
-            template = await self.templates.get(step.template_id, library=session.options.library)
+        if (template_id := template_for(session, step.id)) is not None:
+            template = await self.templates.get(template_id, library=session.options.library)
             retrieval = Retrieval(query=step.query or Query(name=template.name), template=template)
         else:
             assert step.query is not None
@@ -262,8 +273,10 @@ def request_for(session: Session, action: Instantiate) -> InstantiateRequest:
         ),
         attempt=action.attempt,
         feedback=last.reason if last and last.verdict is Verdict.RETRY else None,
+        instructions=session.instructions,
         budget=remaining(session),
         sampling=session.options.sampling,
+        engine=session.options.engine,
     )
 
 

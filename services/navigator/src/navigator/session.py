@@ -72,6 +72,7 @@ def _begin(session_id: str, entry: Entry) -> Session:
         delivery=event.delivery,
         parent=event.parent,
         turns=event.turns,
+        instructions=event.instructions,
         metadata=event.metadata,
         started_at=entry.at,
         updated_at=entry.at,

@@ -2,18 +2,19 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from navigator.access.limits import Limits, Room
-from navigator.webhooks import origin_of
+from navigator.webhooks import origin_of, signing_key
 from reasonflux.engine import EngineConfig
-from reasonflux.settings import REDIS_URL, ReasonFluxSettings
+from reasonflux.engines import EngineSettings, Prompts
+from reasonflux.settings import REDIS_URL
 
 TINY = "reasonflux-tiny-navigator"
 """The name under which the embedded engine serves the shipped weights."""
 
 
-class Settings(ReasonFluxSettings):
+class Settings(EngineSettings):
     redis_url: str = Field(
         default="redis://127.0.0.1:6390/0", validation_alias=REDIS_URL, repr=False, description="may hold a password"
     )
@@ -42,6 +43,9 @@ class Settings(ReasonFluxSettings):
     webhook_origins: tuple[str, ...] = Field(
         default=(), description="where webhooks may go, such as https://hooks.example.com (JSON list); empty: nowhere"
     )
+    webhook_secrets: tuple[str, ...] = Field(
+        default=(), repr=False, description="webhooks are signed with each of them: whsec_<base64> (JSON list)"
+    )
     access: Literal["open", "keys"] = Field(
         default="open", description="keys: every request under /v1 needs an API key (`reasonflux keys create`)"
     )
@@ -68,6 +72,13 @@ class Settings(ReasonFluxSettings):
     def _are_origins_or_all(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         return origins if origins == ("*",) else cls._are_origins(origins)
 
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _are_secrets(cls, secrets: tuple[str, ...]) -> tuple[str, ...]:
+        for secret in secrets:
+            signing_key(secret)
+        return secrets
+
     @field_validator("webhook_origins")
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -76,6 +87,16 @@ class Settings(ReasonFluxSettings):
             if origin is None or given.rstrip("/").lower() not in (origin, f"{origin}:443", f"{origin}:80"):
                 raise ValueError(f"{given!r} is no origin: write https://host or https://host:port, without a path")
         return tuple(origin for origin in found if origin is not None)
+
+    @model_validator(mode="after")
+    def _other_engines_can_be_used(self) -> "Settings":
+        assert self.other_engines is not None  # raises ValueError for a key that is nowhere
+        return self
+
+    @property
+    def other_engines(self) -> dict[str, tuple[EngineConfig, Prompts] | None]:
+        """By the name that clients choose. None: the profile leaves this role on the engine above."""
+        return self.engines_of("navigator")
 
     @property
     def profile(self) -> Literal["instruct", "compact"]:

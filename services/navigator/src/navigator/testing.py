@@ -1,7 +1,7 @@
 """A whole navigator on fakes: the real loop, journal in memory, and engines that say what a test tells them to."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -63,13 +63,18 @@ def on_fakes(
     keys: Keys | None = None,
     admission: Admission | None = None,
     checks: Iterable[Check] = (),
+    engines: Mapping[str, Replies] | None = None,
     workers: int = 4,
     **settings: Any,
 ) -> FastAPI:
-    """The service with a scripted navigator engine and executor. What goes out of the house goes over `http`."""
+    """The service with a scripted navigator engine and executor. What goes out of the house goes over `http`.
+
+    `engines`: what the navigator LLM says on the engines that clients choose by name.
+    """
+    others = {name: NavigatorLLM(FakeEngine(told), Profile.INSTRUCT) for name, told in (engines or {}).items()}
     return build(
         journal=journal or MemoryJournal(),
-        llm=NavigatorLLM(FakeEngine(replies), Profile.INSTRUCT),
+        llm=NavigatorLLM(FakeEngine(replies), Profile.INSTRUCT, others=others),
         templates=FakeTemplateStore(templates),
         executor=executor or FakeExecutor(outcomes),
         http=http,

@@ -1,8 +1,15 @@
 """Telling a webhook that its session has finished. The operator lists where webhooks may go; by default nowhere.
 
-What is sent names the session and its outcome and nothing else: who wants more asks the API, with their own key.
+What is sent names the session and its outcome and nothing else: who wants more asks the API, with their own key. It is
+signed as Standard Webhooks has it (standardwebhooks.com), so receivers check it with a library that exists.
 """
 
+import base64
+import binascii
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -43,11 +50,41 @@ def origin_of(url: str) -> str | None:
     return f"{parts.scheme}://{host}" + ("" if port in (None, default) else f":{port}")
 
 
+def signing_key(secret: str) -> bytes:
+    """The key in a secret `whsec_<base64>`. Raises ValueError for anything else."""
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except binascii.Error as error:
+        raise ValueError("a webhook secret is whsec_ and base64") from error
+    if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
+        raise ValueError("a webhook secret is whsec_ and the base64 of 24 to 64 random bytes")
+    return key
+
+
+def signed(secrets: Sequence[str], message_id: str, at: int, body: str) -> dict[str, str]:
+    """The headers of a message. One signature for each secret, so that receivers can change over from one to another;
+    none without secrets."""
+    told = {"webhook-id": message_id, "webhook-timestamp": str(at)}
+    content = f"{message_id}.{at}.{body}".encode()
+    digests = [hmac.new(signing_key(secret), content, hashlib.sha256).digest() for secret in secrets]
+    if digests:
+        told["webhook-signature"] = " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+    return told
+
+
 class Webhooks:
     """Calls what is due. At least once: a process that dies between the call and its note calls again."""
 
-    def __init__(self, journal: Journal, http: httpx.AsyncClient, origins: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        http: httpx.AsyncClient,
+        origins: tuple[str, ...],
+        secrets: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._journal, self._http, self._origins = journal, http, origins
+        self._secrets, self._clock = secrets, clock
 
     async def send_due(self) -> None:
         """Call every webhook that is due. Raises JournalUnavailable."""
@@ -62,10 +99,11 @@ class Webhooks:
         if url is None or session.outcome is None or origin_of(url) not in self._origins:  # the list has changed
             return True
         told = SessionNotice(session_id=session.id, outcome=session.outcome, metadata=session.metadata)
+        body = told.model_dump_json()
+        headers = {"Content-Type": "application/json", **signed(self._secrets, session.id, int(self._clock()), body)}
         try:
-            headers = {"Content-Type": "application/json", "Idempotency-Key": session.id}
             reply = await self._http.post(
-                url, content=told.model_dump_json(), headers=headers, timeout=CALL_SECONDS, follow_redirects=False
+                url, content=body, headers=headers, timeout=CALL_SECONDS, follow_redirects=False
             )
         except (*LINE_ERRORS, httpx.InvalidURL) as error:
             logger.warning("webhook failed", session=session.id, tries=notice.tries, error=type(error).__name__)

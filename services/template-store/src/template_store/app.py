@@ -11,11 +11,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from calculator import Calculator
+from reasonflux.draining import Drain
 from reasonflux.errors import ServiceUnavailable
 from reasonflux.observing import logger
 from reasonflux.service import create_app
 from template_store import library, seeding
 from template_store.api import changing, reading
+from template_store.api.document import document
 from template_store.api.opened import OpenStore
 from template_store.editing import Editor
 from template_store.exchange.bulk import Importer
@@ -64,6 +66,8 @@ def create(
         lifespan=lifespan,
         routers=[changing.router, reading.router, reading.libraries_router],
         ready=ready,
+        document=document,
+        drain=Drain(configured.drain_seconds),
     )
     return app
 

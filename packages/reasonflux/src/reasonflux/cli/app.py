@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from reasonflux import __version__
-from reasonflux.contracts import CreateSession, Effort, Outcome
+from reasonflux.contracts import DEFAULT_ENGINE, CreateSession, Effort, Outcome
 from reasonflux.errors import ReasonFluxError
 
 PLUGINS = "reasonflux.commands"
@@ -140,6 +140,10 @@ def solve(
     horizon: Annotated[int | None, typer.Option(min=1, help="steps planned at a time; default: all")] = None,
     review: Annotated[bool, typer.Option(help="let the navigator read every result")] = True,
     templates: Annotated[bool, typer.Option(help="retrieve thought templates")] = True,
+    parent: Annotated[str | None, typer.Option(help="the id of a finished session that this one follows up")] = None,
+    library: Annotated[str, typer.Option(help="the template library")] = "math",
+    engine: Annotated[str, typer.Option(help="an engine profile that the operator offers")] = DEFAULT_ENGINE,
+    instructions: Annotated[str, typer.Option(help="standing instructions, such as conventions to keep to")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Solve a problem and watch it unfold. Exit code 3 when it is not solved."""
@@ -147,7 +151,17 @@ def solve(
     from reasonflux.client import NavigatorClient
 
     text = sys.stdin.read() if problem == "-" else problem
-    request = CreateSession(problem=text, effort=effort, horizon=horizon, review=review, retrieve=templates)
+    request = CreateSession(
+        problem=text,
+        effort=effort,
+        horizon=horizon,
+        review=review,
+        retrieve=templates,
+        parent=parent,
+        library=library,
+        engine=engine,
+        instructions=instructions,
+    )
 
     async def work() -> int:
         async with NavigatorClient.open(navigator_url()) as navigator:

@@ -95,25 +95,28 @@ async def follow(navigator: Sessions, session_id: str, console: Console, *, as_j
 async def solve_and_show(
     navigator: Sessions, request: CreateSession, console: Console, *, as_json: bool = False
 ) -> View:
-    """Create a session and follow it. Interrupted, it is cancelled at the navigator too."""
+    """Create a session and follow it. Interrupted, or when nobody reads on, it is cancelled at the navigator too."""
     session = await navigator.create(request)
-    if not as_json:
-        console.print(Text(f"session {session.id}", style="dim"))
     try:
+        if not as_json:
+            console.print(Text(f"session {session.id}", style="dim"))
         return await follow(navigator, session.id, console, as_json=as_json)
     except asyncio.CancelledError:
-        await _cancel(navigator, session.id)
+        await _cancel(navigator, session.id, Console(stderr=True))
+        raise
+    except (BrokenPipeError, SystemExit):  # rich leaves so when the reader of a pipe has seen enough
+        await _cancel(navigator, session.id, Console(quiet=True))
         raise
 
 
-async def _cancel(navigator: Sessions, session_id: str) -> None:
+async def _cancel(navigator: Sessions, session_id: str, console: Console) -> None:
     said = f"cancelled session {session_id}"
     try:
         async with asyncio.timeout(5.0):
             await navigator.cancel(session_id)
     except (ReasonFluxError, TimeoutError) as error:
         said = f"session {session_id} may go on: it could not be cancelled ({error or 'no answer'})"
-    Console(stderr=True).print(Text(said, style="yellow"))
+    console.print(Text(said, style="yellow"))
 
 
 def _lively(console: Console, as_json: bool) -> bool:

@@ -1,6 +1,9 @@
 """The frozen data that crosses boundaries. Import from here: `from reasonflux.contracts import Problem`."""
 
 from reasonflux.contracts.base import Contract as Contract
+from reasonflux.contracts.conversation import MAX_INSTRUCTIONS_CHARS as MAX_INSTRUCTIONS_CHARS
+from reasonflux.contracts.conversation import MAX_TOLD_CHARS as MAX_TOLD_CHARS
+from reasonflux.contracts.conversation import MAX_TURN_STEPS as MAX_TURN_STEPS
 from reasonflux.contracts.conversation import MAX_TURNS as MAX_TURNS
 from reasonflux.contracts.conversation import Turn as Turn
 from reasonflux.contracts.conversation import TurnStep as TurnStep
@@ -35,8 +38,12 @@ from reasonflux.contracts.instantiation import Instantiation as Instantiation
 from reasonflux.contracts.instantiation import KnownResult as KnownResult
 from reasonflux.contracts.problem import Problem as Problem
 from reasonflux.contracts.problem import Statement as Statement
+from reasonflux.contracts.prompt import Exchange as Exchange
+from reasonflux.contracts.prompt import Message as Message
+from reasonflux.contracts.prompt import Prompt as Prompt
 from reasonflux.contracts.session import CreateSession as CreateSession
 from reasonflux.contracts.session import EventPage as EventPage
+from reasonflux.contracts.session import Metadata as Metadata
 from reasonflux.contracts.session import Phase as Phase
 from reasonflux.contracts.session import Session as Session
 from reasonflux.contracts.session import StepState as StepState
@@ -66,6 +73,10 @@ from reasonflux.contracts.trajectory import Review as Review
 from reasonflux.contracts.trajectory import Step as Step
 from reasonflux.contracts.trajectory import Trajectory as Trajectory
 from reasonflux.contracts.trajectory import Verdict as Verdict
+from reasonflux.contracts.usage import DEFAULT_ENGINE as DEFAULT_ENGINE
+from reasonflux.contracts.usage import ENGINE_NAME as ENGINE_NAME
+from reasonflux.contracts.usage import LARGEST_SEED as LARGEST_SEED
+from reasonflux.contracts.usage import MOST_TOKENS as MOST_TOKENS
 from reasonflux.contracts.usage import Budget as Budget
 from reasonflux.contracts.usage import Effort as Effort
 from reasonflux.contracts.usage import Sampling as Sampling

@@ -13,7 +13,7 @@ from reasonflux.contracts.instantiation import Instantiation
 from reasonflux.contracts.problem import Problem
 from reasonflux.contracts.template import Retrieval
 from reasonflux.contracts.trajectory import Review, Trajectory
-from reasonflux.contracts.usage import Budget, Sampling, Tokens, Usage
+from reasonflux.contracts.usage import DEFAULT_ENGINE, Budget, Sampling, Tokens, Usage
 
 
 class Outcome(StrEnum):
@@ -34,10 +34,17 @@ class Options(Contract):
     """How to solve: the switches that a caller, an ablation or a baseline sets."""
 
     library: str = "math"
+    engine: str = Field(default=DEFAULT_ENGINE, description="the engine profile that both roles run on")
     budget: Budget = Budget()
     horizon: int | None = Field(default=None, ge=1, description="steps planned at a time; None: the whole trajectory")
     review: bool = Field(default=True, description="False: every result is accepted as it is (plan once)")
     retrieve: bool = Field(default=True, description="False: steps run without templates")
+    templates: tuple[str, ...] = Field(
+        default=(),
+        max_length=64,
+        description="ids of templates in place of what retrieval finds: the n-th step of the plan follows the n-th; "
+        "steps beyond them retrieve",
+    )
     max_revisions: int = Field(default=3, ge=0, description="changes of plan before the session gives up")
     sampling: Sampling = Sampling()
 
@@ -63,6 +70,7 @@ class SessionStarted(Contract):
     delivery: Delivery = Delivery()
     parent: str | None = Field(default=None, description="the session that this one follows up")
     turns: tuple[Turn, ...] = Field(default=(), description="what was said before, the latest last")
+    instructions: str = Field(default="", description="the client's standing instructions, such as a system message")
     metadata: dict[str, str] = Field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ from reasonflux.contracts.base import Contract
 from reasonflux.contracts.errors import Failure
 from reasonflux.contracts.problem import Statement
 from reasonflux.contracts.template import ThoughtTemplate
-from reasonflux.contracts.usage import Budget, Sampling, Tokens
+from reasonflux.contracts.usage import DEFAULT_ENGINE, ENGINE_NAME, Budget, Sampling, Tokens
 
 
 class Calculation(Contract):
@@ -43,8 +43,10 @@ class InstantiateRequest(Contract):
     known: tuple[KnownResult, ...] = ()
     attempt: int = Field(default=1, ge=1)
     feedback: str | None = Field(default=None, description="why the last attempt was not accepted")
+    instructions: str = Field(default="", description="the client's standing instructions")
     budget: Budget = Budget()
     sampling: Sampling = Sampling()
+    engine: str = Field(default=DEFAULT_ENGINE, pattern=ENGINE_NAME, description="the engine profile to run on")
 
 
 class Instantiation(Contract):

@@ -59,11 +59,11 @@ def not_blank(text: str) -> str:
 
 def split_sentences(text: str) -> list[str]:
     """Cut English prose with LaTeX into sentences; joining them with spaces gives back the text up to white space."""
-    formulas = _formulas(text)
+    spans = formulas(text)
     parts, start = [], 0
     for match in _BOUNDARY.finditer(text):
-        at = bisect_left(formulas, (match.start(), 0))  # the formula before this place, if any, is the one before `at`
-        inside_formula = at > 0 and match.start() < formulas[at - 1][1]
+        at = bisect_left(spans, (match.start(), 0))  # the formula before this place, if any, is the one before `at`
+        inside_formula = at > 0 and match.start() < spans[at - 1][1]
         if inside_formula or text.endswith(_ABBREVIATIONS, start, match.start()):
             continue
         parts.append(text[start : match.end()])
@@ -72,7 +72,7 @@ def split_sentences(text: str) -> list[str]:
     return [" ".join(part.split()) for part in parts if part.strip()]
 
 
-def _formulas(text: str) -> list[tuple[int, int]]:
+def formulas(text: str) -> list[tuple[int, int]]:
     """Where formulas stand, in order. Linear also on hostile text: what has no closing is looked for only once."""
     spans: list[tuple[int, int]] = []
     unclosed: set[str] = set()

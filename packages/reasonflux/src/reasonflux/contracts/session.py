@@ -2,18 +2,24 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from reasonflux.contracts.base import Contract
-from reasonflux.contracts.conversation import Turn
+from reasonflux.contracts.conversation import MAX_INSTRUCTIONS_CHARS, Turn
 from reasonflux.contracts.errors import Failure
 from reasonflux.contracts.events import Delivery, Entry, OnDisconnect, Options, Outcome
 from reasonflux.contracts.instantiation import Instantiation
 from reasonflux.contracts.problem import MAX_PROBLEM_CHARS, Problem, Statement, not_blank, split_sentences
 from reasonflux.contracts.template import Retrieval
 from reasonflux.contracts.trajectory import Review, Step
-from reasonflux.contracts.usage import Budget, Effort, Sampling, Usage
+from reasonflux.contracts.usage import DEFAULT_ENGINE, ENGINE_NAME, Budget, Effort, Sampling, Usage
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=4_096)]], Field(max_length=64)
+]
+"""What a client keeps with its session."""
 
 
 class Phase(StrEnum):
@@ -49,6 +55,7 @@ class Session(Contract):
     delivery: Delivery = Delivery()
     parent: str | None = None
     turns: tuple[Turn, ...] = ()
+    instructions: str = ""
     metadata: dict[str, str] = Field(default_factory=dict)
     outcome: Outcome | None = Field(default=None, description="None while it runs")
     abstraction: str | None = None
@@ -102,10 +109,28 @@ class CreateSession(Contract):
     problem: str = Field(min_length=1, max_length=MAX_PROBLEM_CHARS)
     effort: Effort = Effort.MEDIUM
     budget: Budget | None = Field(default=None, description="overrides what the effort stands for")
-    library: str = "math"
-    horizon: int | None = Field(default=None, ge=1)
+    library: str = Field(default="math", max_length=128)
+    engine: str = Field(
+        default=DEFAULT_ENGINE,
+        pattern=ENGINE_NAME,
+        description="one of the engine profiles that the operator offers; `GET /v1/models` names them",
+    )
+    instructions: str = Field(
+        default="",
+        max_length=MAX_INSTRUCTIONS_CHARS,
+        description="standing instructions: conventions, notation, the reader's level; trained weights read none",
+    )
+    horizon: int | None = Field(default=None, ge=1, le=1_000)
     review: bool = True
     retrieve: bool = True
+    templates: tuple[Annotated[str, Field(max_length=200)], ...] = Field(
+        default=(),
+        max_length=64,
+        description="ids of templates in place of what retrieval finds: the n-th step of the plan follows the n-th",
+    )
+    max_revisions: int = Field(
+        default=3, ge=0, le=64, description="changes of plan before the session gives up; 0: plan once"
+    )
     sampling: Sampling = Sampling()
     parent: str | None = Field(
         default=None, max_length=128, description="a finished session that this problem follows up"
@@ -119,7 +144,7 @@ class CreateSession(Contract):
         max_length=2048,
         description="a POST to this URL when the session has finished; its origin must be on the operator's list",
     )
-    metadata: dict[str, str] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
 
     @field_validator("problem")
     @classmethod

@@ -6,6 +6,16 @@ from pydantic import Field
 
 from reasonflux.contracts.base import Contract
 
+DEFAULT_ENGINE = "default"
+"""The engines that a deployment is started with; an operator may offer others by name."""
+
+ENGINE_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+MOST_ROUNDS, MOST_TOKENS, MOST_SECONDS, MOST_SAMPLES = 10_000, 1_000_000_000, 604_800.0, 64
+"""No budget is larger: what a client sends has an end, and every number fits into every store."""
+
+LARGEST_SEED = 2**62
+
 
 class Tokens(Contract):
     """Token counts of one or many engine calls, as the engine reported them."""
@@ -36,7 +46,10 @@ class Sampling(Contract):
         default=None, ge=0, le=2, description="of first tries; None: 0, the likeliest reply"
     )
     seed: int | None = Field(
-        default=None, description="the same seed and engine give the same replies, as far as it can"
+        default=None,
+        ge=-LARGEST_SEED,
+        le=LARGEST_SEED,
+        description="the same seed and engine give the same replies, as far as it can",
     )
 
 
@@ -57,13 +70,15 @@ class Usage(Contract):
 class Budget(Contract):
     """What is left to spend. It only ever shrinks, and every hop receives what is left."""
 
-    rounds: int = Field(default=16, ge=0, description="navigator–executor exchanges")
-    tokens: int = Field(default=64_000, ge=0, description="prompt + completion tokens, both roles")
+    rounds: int = Field(default=16, ge=0, le=MOST_ROUNDS, description="navigator–executor exchanges")
+    tokens: int = Field(default=64_000, ge=0, le=MOST_TOKENS, description="prompt + completion tokens, both roles")
     completion_tokens: int | None = Field(
-        default=None, ge=0, description="generated tokens, both roles; None: only `tokens` bounds them"
+        default=None, ge=0, le=MOST_TOKENS, description="generated tokens, both roles; None: only `tokens` bounds them"
     )
-    seconds: float = Field(default=300.0, ge=0, description="time until the deadline")
-    samples: int = Field(default=2, ge=1, description="instantiations of one step before its plan must change")
+    seconds: float = Field(default=300.0, ge=0, le=MOST_SECONDS, description="time until the deadline")
+    samples: int = Field(
+        default=2, ge=1, le=MOST_SAMPLES, description="instantiations of one step before its plan must change"
+    )
 
     def minus(self, *, rounds: int = 0, tokens: int = 0, completion: int = 0, seconds: float = 0.0) -> "Budget":
         """What remains after spending; never below zero, and never more than before."""

@@ -180,6 +180,7 @@ def _engine_environment(settings: LocalSettings, found: Found) -> dict[str, str]
 
 def _services(settings: LocalSettings, found: Found, *, after: tuple[str, ...]) -> tuple[Process, ...]:
     env = {**environment(settings), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "HF_HUB_OFFLINE": "1"}
+    env["REASONFLUX_DRAIN_SECONDS"] = "3"  # whoever stops a stack on a machine of their own waits for it
 
     def service(name: str, package: str, port: int, *, after: tuple[str, ...] = ()) -> Process:
         address = ("--host", settings.host, "--port", str(port), "--timeout-graceful-shutdown", "5")

@@ -1,20 +1,28 @@
 """The executor and the template store without their machinery, with the interface of their clients."""
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from reasonflux.contracts import (
     Calculation,
     Candidate,
+    ChangeKind,
     Failure,
     FailureKind,
     InstantiateEvent,
     InstantiateRequest,
     Instantiation,
+    LibraryInfo,
+    Message,
+    Prompt,
     Query,
     Retrieval,
     SearchRequest,
     SearchResponse,
+    TemplateChange,
+    TemplateHistory,
     TemplatePage,
     TemplateStatus,
     TemplateType,
@@ -62,6 +70,9 @@ class FakeExecutor:
                 await on_event(InstantiateEvent(calculation=calculation))
             await on_event(InstantiateEvent(instantiation=done))
         return done
+
+    async def prompt(self, request: InstantiateRequest) -> Prompt:
+        return Prompt(messages=(Message(role="user", content=request.goal),))
 
     async def calculate(
         self, statements: Sequence[str], names: Mapping[str, str] | None = None
@@ -185,6 +196,27 @@ class FakeTemplateStore:
         ]
         page = tuple(found[:limit])
         return TemplatePage(templates=page, next_cursor=page[-1].id if len(found) > limit else None)
+
+    async def history(self, template_id: str, *, library: str = "math") -> TemplateHistory:
+        current = await self.get(template_id, library=library)
+        changes = tuple(
+            TemplateChange(
+                seq=seq,
+                library=library,
+                template_id=template_id,
+                revision=template.revision,
+                kind=ChangeKind.CREATED if seq == 1 else ChangeKind.UPDATED,
+                at=datetime(2026, 1, 1, tzinfo=UTC),
+                template=template,
+            )
+            for seq, template in enumerate(self._earlier[current.id], 1)
+        )
+        return TemplateHistory(library=library, template_id=template_id, changes=changes)
+
+    async def libraries(self) -> tuple[LibraryInfo, ...]:
+        counts = Counter(template.status for template in self._templates.values())
+        revision = sum(map(len, self._earlier.values()))
+        return (LibraryInfo(name="math", revision=revision, counts=dict(counts)),)
 
     def _retrieve(self, query: Query, request: SearchRequest) -> Retrieval:
         self.queries.append(query)

@@ -21,7 +21,7 @@ from navigator.access.limits import Limits, Priority
 from navigator.access.ports import Keys
 from navigator.access.redis_access import RedisKeys, open_redis
 from navigator.settings import Settings
-from reasonflux.errors import InvalidRequest, NotFound
+from reasonflux.errors import Conflict, InvalidRequest, NotFound
 
 Answer = TypeVar("Answer")
 
@@ -104,8 +104,9 @@ def rotate(
         if old is None or old.expired(now):
             raise _unknown(key_id)
         key, record = mint(old.tenant, now, name=old.name, scopes=old.scopes, expires_at=old.expires_at)
-        await keys.keep(record)
-        await keys.keep(old.model_copy(update={"expires_at": min(end, old.expires_at or end)}))
+        ending = old.model_copy(update={"expires_at": min(end, old.expires_at or end)})
+        if not await keys.replace(old, ending, record):
+            raise Conflict(f"the key {key_id!r} was changed or revoked at this moment", hint="look at `keys list`")
         return key, record
 
     key, record = _ask(rotated)

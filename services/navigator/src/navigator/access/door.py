@@ -24,6 +24,9 @@ from reasonflux.service import error_response
 GUARDED = "/v1"
 """Probes, metrics and documentation are open; do not publish /metrics."""
 
+READING = frozenset({"/v1/mathml"})
+"""Asked with POST because of their length; they start nothing."""
+
 _HINT = "send it as 'Authorization: Bearer <key>'; an operator makes one with `reasonflux keys create`"
 
 
@@ -33,13 +36,13 @@ class Doorkeeper:
     def __init__(self, keys: Keys, gate: Gate, metrics: AccessMetrics, *, required: bool) -> None:
         self._keys, self._gate, self._metrics, self._required = keys, gate, metrics, required
 
-    async def visit(self, authorization: str, method: str) -> Visit:
+    async def visit(self, authorization: str, method: str, path: str) -> Visit:
         """Raises Unauthorized, Forbidden, and JournalUnavailable when keys cannot be looked up."""
         if not self._required:
             return Visit(ANYBODY, self._gate)
         try:
             caller = await self._caller(authorization)
-            needed = May.READ if method in ("GET", "HEAD") else May.SOLVE
+            needed = May.READ if method in ("GET", "HEAD") or path in READING else May.SOLVE
             if needed not in caller.scopes:
                 raise Forbidden(
                     f"this API key may not {needed.value}", hint=f"use a key with the scope {needed.value!r}"
@@ -76,7 +79,7 @@ class Door:
             doorkeeper = getattr(scope["app"].state, "doorkeeper", None)
             if doorkeeper is None:
                 raise ServiceUnavailable("the navigator is starting or stopping")
-            visit = await doorkeeper.visit(headers.get("authorization", ""), scope["method"])
+            visit = await doorkeeper.visit(headers.get("authorization", ""), scope["method"], _path(scope))
         except ReasonFluxError as error:
             await error_response(error)(scope, receive, send)
             return
@@ -107,13 +110,19 @@ class Door:
         return bounded
 
 
+def _path(scope: Scope) -> str:
+    """The path behind the prefix that a proxy in front has, as the router reads it."""
+    path, prefix = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else path
+
+
 def _guarded(scope: Scope) -> bool:
-    path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
-    return path == GUARDED or path.startswith(f"{GUARDED}/")
+    """In doubt it is: a path that leads to what is guarded with or without the prefix."""
+    return any(path == GUARDED or path.startswith(f"{GUARDED}/") for path in (_path(scope), str(scope["path"])))
 
 
 _told_to_clients = HTTPBearer(
-    auto_error=False, scheme_name="API key", description="needed where the operator has set REASONFLUX_ACCESS=keys"
+    auto_error=False, scheme_name="ApiKey", description="needed where the operator has set REASONFLUX_ACCESS=keys"
 )
 
 

@@ -1,14 +1,15 @@
 """The gate that work passes before it begins, and passes again when it has ended."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from navigator.access.keys import Caller
 from navigator.access.limits import Ask, Limits, Reason, Refusal, Room, Standing
 from navigator.access.metrics import AccessMetrics
 from navigator.access.ports import Admission, Keys
 from navigator.errors import JournalUnavailable
-from reasonflux.contracts import Session
+from reasonflux.contracts import Session, Usage
 from reasonflux.errors import Overloaded, RateLimited, ReasonFluxError
 from reasonflux.observing import logger
 
@@ -78,6 +79,21 @@ class Gate:
         if closed is not None:
             self._metrics.spent(closed)
 
+    async def charge(self, work_id: str, tokens: int) -> None:
+        """The work has cost more than `leave` was or will be told. Never raises."""
+        try:
+            charged = await self._admission.charge(work_id, tokens)
+        except JournalUnavailable as error:
+            logger.warning("tokens not charged", work=work_id, tokens=tokens, reason=str(error))
+            return
+        if charged is not None:
+            self._metrics.spent(charged)
+
+    def lost(self, session_id: str, usage: Usage) -> None:
+        """Work was stopped because its session ended meanwhile; `charge`, without waiting for it."""
+        if self._counts and usage.all.total:
+            self._soon(self.charge(session_id, usage.all.total))
+
     def ended(self, session: Session) -> None:
         """A session has ended; `leave`, without waiting for it."""
         self.left(session.id, session.usage.all.total)
@@ -85,9 +101,12 @@ class Gate:
     def left(self, work_id: str, tokens: int) -> None:
         """`leave`, without waiting for it."""
         if self._counts:
-            task = asyncio.create_task(self.leave(work_id, tokens))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._soon(self.leave(work_id, tokens))
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def settle(self) -> None:
         """Return when everything that has ended is counted."""

@@ -30,6 +30,8 @@ class Scope(StrEnum):
     """See the tenant's sessions, and the models."""
     SOLVE = "solve"
     """Start sessions, follow them up, cancel and delete them."""
+    PROMPTS = "prompts"
+    """See what the engines were asked, word by word."""
 
 
 class KeyRecord(Contract):

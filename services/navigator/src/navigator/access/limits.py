@@ -15,6 +15,9 @@ RATE_LIMIT_HEADERS = tuple(
     f"x-ratelimit-{what}-{name}" for name in ("requests", "tokens") for what in ("limit", "remaining", "reset")
 )
 
+LATE_SECONDS = 600.0
+"""How long after its end work may still be charged for: a worker hears of a cancellation a moment later."""
+
 EXPECTED_CALLS = 5
 TOKENS_OF_A_CALL = 1_500
 CHARS_OF_A_TOKEN = 4
@@ -111,7 +114,8 @@ def estimated_tokens(first: SessionStarted) -> int:
 
     Never more than its budget, which is what it may cost at most.
     """
-    said = len(first.problem.text) + sum(len(turn.problem) + len(turn.reply) for turn in first.turns)
+    told = sum(len(turn.problem) + len(turn.reply) for turn in first.turns)
+    said = len(first.problem.text) + len(first.instructions) + told
     return min(first.options.budget.tokens, EXPECTED_CALLS * (TOKENS_OF_A_CALL + said // CHARS_OF_A_TOKEN))
 
 

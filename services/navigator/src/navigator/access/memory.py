@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from navigator.access.keys import KeyRecord
-from navigator.access.limits import Ask, Closed, Limits, Reason, Refusal, Room, Standing, Verdict
+from navigator.access.limits import LATE_SECONDS, Ask, Closed, Limits, Reason, Refusal, Room, Standing, Verdict
 
 
 class MemoryKeys:
@@ -20,6 +20,12 @@ class MemoryKeys:
 
     async def keep(self, record: KeyRecord) -> None:
         self._records[record.id] = record
+
+    async def replace(self, old: KeyRecord, ending: KeyRecord, new: KeyRecord) -> bool:
+        if self._records.get(old.id) != old:
+            return False
+        self._records |= {old.id: ending, new.id: new}
+        return True
 
     async def drop(self, key_id: str) -> bool:
         return self._records.pop(key_id, None) is not None
@@ -79,6 +85,7 @@ class MemoryAdmission:
         self._clock = clock
         self._slots: dict[str, _Slot] = {}
         self._accounts: dict[str, _Account] = {}
+        self._ended: dict[str, tuple[str, float]] = {}
         self._hold: float | None = None
 
     async def admit(self, ask: Ask, limits: Limits, room: Room) -> Verdict:
@@ -99,14 +106,28 @@ class MemoryAdmission:
         slot = self._free(work_id)
         if slot is None:
             return None
-        bucket = self._accounts[slot.ask.tenant].tokens
-        if bucket is not None:
-            bucket.fill(bucket.limit, now)
-            bucket.level = min(bucket.limit, bucket.level + slot.ask.tokens - tokens)
+        self._ended[work_id] = (slot.ask.tenant, now + LATE_SECONDS)
+        self._correct(slot.ask.tenant, slot.ask.tokens - tokens, now)
         if tokens > 0:
             took = now - slot.since
             self._hold = took if self._hold is None else 0.9 * self._hold + 0.1 * took
         return Closed(tenant=slot.ask.tenant, tokens=tokens)
+
+    async def charge(self, work_id: str, tokens: int) -> Closed | None:
+        now = self._clock()
+        self._ended = {key: told for key, told in self._ended.items() if told[1] > now}
+        slot = self._slots.get(work_id)
+        tenant = slot.ask.tenant if slot else self._ended.get(work_id, (None, 0.0))[0]
+        if tenant is None:
+            return None
+        self._correct(tenant, -tokens, now)
+        return Closed(tenant=tenant, tokens=tokens)
+
+    def _correct(self, tenant: str, tokens: int, now: float) -> None:
+        bucket = self._accounts[tenant].tokens
+        if bucket is not None:
+            bucket.fill(bucket.limit, now)
+            bucket.level = min(bucket.limit, bucket.level + tokens)
 
     def _refusal(self, ask: Ask, account: _Account, limits: Limits, room: Room) -> Refusal | None:
         busy, own = len(self._slots), len(account.slots)

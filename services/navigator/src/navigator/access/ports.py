@@ -15,6 +15,10 @@ class Keys(Protocol):
         """Store a new record, or another version of a known one."""
         ...
 
+    async def replace(self, old: KeyRecord, ending: KeyRecord, new: KeyRecord) -> bool:
+        """Store `new`, and `ending` in place of `old`, both or none. False: `old` has changed or gone meanwhile."""
+        ...
+
     async def drop(self, key_id: str) -> bool:
         """Forget a key; from the next request on it is not good any more. False: there was none."""
         ...
@@ -47,5 +51,12 @@ class Admission(Protocol):
         """The work has ended and has cost so much: its place is free, and the bucket of tokens is corrected.
 
         0 tokens: it has not begun after all. None: it was closed before, or its time had passed.
+        """
+        ...
+
+    async def charge(self, work_id: str, tokens: int) -> Closed | None:
+        """The work has cost so much more than `close` is told of, before it or up to LATE_SECONDS after it.
+
+        None: nobody knows the work (any more).
         """
         ...

@@ -11,10 +11,18 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoScriptError
 
 from navigator.access.keys import KeyRecord
-from navigator.access.limits import Ask, Closed, Limits, Refusal, Room, Standing, Verdict
+from navigator.access.limits import LATE_SECONDS, Ask, Closed, Limits, Refusal, Room, Standing, Verdict
 from navigator.journal.connection import client, redis_errors
 
-SCRIPTS = ("admit", "close")
+SCRIPTS = ("admit", "close", "charge")
+
+REPLACE = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
+  return 0
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5])
+return 1
+"""
 
 
 def open_redis(url: str, connections: int = 32) -> Redis:
@@ -40,6 +48,11 @@ class RedisKeys:
     async def keep(self, record: KeyRecord) -> None:
         with redis_errors():
             await self._redis.hset(self._keys, record.id, record.model_dump_json())
+
+    async def replace(self, old: KeyRecord, ending: KeyRecord, new: KeyRecord) -> bool:
+        fields = (old.id, old.model_dump_json(), ending.model_dump_json(), new.id, new.model_dump_json())
+        with redis_errors():
+            return bool(await self._redis.eval(REPLACE, 1, self._keys, *fields))
 
     async def drop(self, key_id: str) -> bool:
         with redis_errors():
@@ -85,7 +98,11 @@ class RedisAdmission:
         return Verdict(standing=standing, refusal=refusal)
 
     async def close(self, work_id: str, tokens: int) -> Closed | None:
-        tenant = await self._run("close", work_id, tokens)
+        tenant = await self._run("close", work_id, tokens, round(LATE_SECONDS * 1_000))
+        return None if tenant is None else Closed(tenant=tenant, tokens=tokens)
+
+    async def charge(self, work_id: str, tokens: int) -> Closed | None:
+        tenant = await self._run("charge", work_id, tokens)
         return None if tenant is None else Closed(tenant=tenant, tokens=tokens)
 
     async def _run(self, name: str, *args: str | float) -> Any:

@@ -1,7 +1,7 @@
 """One request's way through the house: who asks, and what they may see and start."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 
 from navigator.access.gate import Gate, refused
 from navigator.access.keys import Caller
@@ -80,6 +80,16 @@ class TenantsSessions:
         async with aclosing(self._journal.follow(session_id, after, deltas=deltas)) as items:
             async for item in items:
                 yield item
+
+    @asynccontextmanager
+    async def attending(self, session_id: str) -> AsyncIterator[None]:
+        await self._check(session_id)
+        async with self._journal.attending(session_id):
+            yield
+
+    async def leave(self, session_id: str) -> int:
+        await self._check(session_id)
+        return await self._journal.leave(session_id)
 
     async def list(self, *, limit: int = 50, before: str | None = None) -> tuple[str, ...]:
         return await self._journal.list(self._tenant, limit, before)

@@ -10,7 +10,6 @@ from navigator.api import direct, streaming
 from navigator.api.chat_request import ChatRequest
 from navigator.api.chat_shapes import chunk, completion, cut, finish_reason, usage_chunk
 from navigator.api.models import no_such_model
-from navigator.api.naming import DIRECT, library_of
 from navigator.api.narration import Narrator
 from navigator.api.opening import Navigator, OpenNavigator
 from navigator.api.outcome import content_of, extra_of, failure_of
@@ -69,16 +68,16 @@ async def complete(
     `GET /v1/sessions/{id}` tells all about it. Tools, other formats than text and `n` > 1 are refused; parameters that
     are not listed here are ignored. The model `reasonflux-direct` is one plain engine call.
     """
-    if asked.model == DIRECT:
-        return await direct.answer(request, navigator, asked)
-    library = library_of(asked.model, navigator.libraries)
-    if library is None:
+    choice = navigator.models.get(asked.model)
+    if choice is None:
         return no_such_model(asked.model, navigator)
-    session_id, _ = await navigator.start(asked.session(library), idempotency_key)
+    if choice.library is None:
+        return await direct.answer(request, navigator, asked, choice.engine)
+    session_id, _ = await navigator.start(asked.session(choice.library, choice.engine), idempotency_key)
     if asked.stream:
         return streaming.event_stream(
             _chunks(navigator, asked, session_id),
-            left=lambda: navigator.left(session_id, following=1),
+            left=lambda: navigator.left(session_id),
             headers={SESSION_HEADER: session_id},
             heartbeat=navigator.heartbeat,
         )
@@ -86,9 +85,8 @@ async def complete(
 
 
 async def _plain(request: Request, navigator: OpenNavigator, asked: ChatRequest, session_id: str) -> Response:
-    finished = await unless_left(request, _to_the_end(navigator, session_id))
+    finished = await unless_left(request, _to_the_end(navigator, session_id), lambda: navigator.left(session_id))
     if finished is None:
-        await navigator.left(session_id)
         return Response(status_code=499)  # nobody reads it
     session, reasoning = finished
     if failed := failure_of(session):

@@ -15,7 +15,6 @@ from navigator.access.limits import CHARS_OF_A_TOKEN
 from navigator.api import streaming
 from navigator.api.chat_request import ChatRequest
 from navigator.api.chat_shapes import cut, frame, usage
-from navigator.api.naming import DIRECT
 from navigator.api.opening import OpenNavigator
 from navigator.api.watching import unless_left
 from reasonflux.contracts import Tokens
@@ -28,23 +27,25 @@ SECONDS = 600.0
 _ROLES: dict[str, Any] = {"system": "system", "developer": "system", "assistant": "assistant"}
 
 
-async def answer(request: Request, navigator: OpenNavigator, asked: ChatRequest) -> Response:
+async def answer(request: Request, navigator: OpenNavigator, asked: ChatRequest, engine: str) -> Response:
     """The engine's own reply to the conversation."""
     name, created = f"chatcmpl-{uuid4().hex}", int(time.time())
     await navigator.visit.enter(name, _estimated(asked), SECONDS)
     if asked.stream:
-        frames = _chunks(navigator, asked, name, created)
+        frames = _chunks(navigator, asked, engine, name, created)
         return streaming.event_stream(frames, left=_nothing, headers={}, heartbeat=navigator.heartbeat)
-    reply = await unless_left(request, _ask(navigator, asked, name))
+    reply = await unless_left(request, _ask(navigator, asked, engine, name))
     if reply is None:
         return Response(status_code=499)  # nobody reads it
     message = {"role": "assistant", "content": cut(reply.text, asked.stops), "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(reply, asked)}
-    body = {**frame(name, DIRECT, "chat.completion", created), "choices": [choice], "usage": _usage(reply)}
+    body = {**frame(name, asked.model, "chat.completion", created), "choices": [choice], "usage": _usage(reply)}
     return JSONResponse(body)
 
 
-async def _ask(navigator: OpenNavigator, asked: ChatRequest, name: str, on_delta: OnDelta | None = None) -> Reply:
+async def _ask(
+    navigator: OpenNavigator, asked: ChatRequest, engine: str, name: str, on_delta: OnDelta | None = None
+) -> Reply:
     told = Tokens()
 
     async def count(tokens: Tokens) -> None:
@@ -53,7 +54,7 @@ async def _ask(navigator: OpenNavigator, asked: ChatRequest, name: str, on_delta
 
     cost: int | None = None
     try:
-        reply = await navigator.engine.chat(
+        reply = await navigator.llm.on(engine).engine.chat(
             [Message(role=_ROLES.get(role, "user"), content=text) for role, text in asked.said if text],
             temperature=asked.temperature or 0.0,
             seed=asked.seed,
@@ -69,7 +70,7 @@ async def _ask(navigator: OpenNavigator, asked: ChatRequest, name: str, on_delta
         # Of a call that its client left, what the engine had told by then; if it tells only at the end, the estimate:
         # else all that was read of a stream would be free.
         navigator.visit.left(name, cost if cost is not None else told.total or _estimated(asked))
-    navigator.metrics.count_direct(reply.tokens)
+    navigator.metrics.count_direct(reply.tokens, engine)
     return reply
 
 
@@ -81,18 +82,20 @@ def _estimated(asked: ChatRequest) -> int:
     return _most(asked) + sum(len(text) for _, text in asked.said) // CHARS_OF_A_TOKEN
 
 
-async def _chunks(navigator: OpenNavigator, asked: ChatRequest, name: str, created: int) -> streaming.Frames:
+async def _chunks(
+    navigator: OpenNavigator, asked: ChatRequest, engine: str, name: str, created: int
+) -> streaming.Frames:
     def told(delta: dict[str, Any], finish_reason: str | None = None) -> Any:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return _data({"choices": [choice]})
 
     def _data(fields: dict[str, Any]) -> Any:
         unsaid = {"usage": None} if asked.include_usage else {}
-        return streaming.data({**frame(name, DIRECT, "chat.completion.chunk", created), **unsaid, **fields})
+        return streaming.data({**frame(name, asked.model, "chat.completion.chunk", created), **unsaid, **fields})
 
     pieces: asyncio.Queue[str | None] = asyncio.Queue()
     stop = StopAt(asked.stops)
-    task = asyncio.create_task(_ask(navigator, asked, name, pieces.put))
+    task = asyncio.create_task(_ask(navigator, asked, engine, name, pieces.put))
     task.add_done_callback(lambda _: pieces.put_nowait(None))
     try:
         yield told({"role": "assistant", "content": ""})

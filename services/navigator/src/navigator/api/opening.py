@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, cast
 from uuid import uuid4
 
@@ -15,10 +15,14 @@ from navigator.access.keys import Scope
 from navigator.access.visit import Visit
 from navigator.api import watching
 from navigator.api.conversation import latest, turn_of
+from navigator.api.naming import Choice, choices
 from navigator.errors import SessionNotFound
+from navigator.exchanges import Exchanges
+from navigator.llm import NavigatorLLM
 from navigator.metrics import Metrics
 from navigator.ports import Sessions
 from navigator.session import fold
+from navigator.shelves import Shelves
 from navigator.webhooks import origin_of
 from reasonflux.contracts import (
     CreateSession,
@@ -32,7 +36,6 @@ from reasonflux.contracts import (
     SessionStarted,
     Turn,
 )
-from reasonflux.engine import Engine
 from reasonflux.errors import Conflict, InvalidRequest, NotFound, ServiceUnavailable
 from reasonflux.observing import logger
 from reasonflux.service import HEARTBEAT_SECONDS
@@ -42,26 +45,30 @@ from reasonflux.service import HEARTBEAT_SECONDS
 class OpenNavigator:
     """What the endpoints stand on.
 
-    `libraries`: the template libraries that may be asked for, the default first. `engine`: the navigator's own, for
-    plain calls. `webhook_origins`: where webhooks may go. `journal`: as the visit's tenant sees it.
+    `libraries`: the template libraries that may be asked for, the default first. `llm`: the navigator role, which
+    knows the engines on offer. `webhook_origins`: where webhooks may go. `journal`: as the visit's tenant sees it.
     """
 
     journal: Sessions
     visit: Visit
-    engine: Engine
+    llm: NavigatorLLM
     libraries: tuple[str, ...]
     metrics: Metrics
+    shelves: Shelves
+    exchanges: Exchanges
     webhook_origins: tuple[str, ...] = ()
-    horizon: Callable[[Problem], int | None] = lambda _: None
-    """How many steps to plan at a time where the client does not say: the weights know best."""
     heartbeat: float = HEARTBEAT_SECONDS
-    audience: watching.Audience = field(default_factory=watching.Audience)
+
+    @property
+    def models(self) -> dict[str, Choice]:
+        """The names that `model` may have."""
+        return choices(self.libraries, self.llm.engines)
 
     async def start(self, request: CreateSession, idempotency_key: str | None = None) -> tuple[str, bool]:
         """The session's id, and whether it is new: the same key with the same request gives the first one's id.
 
-        Raises InvalidRequest, NotFound or Conflict for a parent that cannot be followed up, and IdempotencyConflict
-        when the key belongs to another request.
+        Raises InvalidRequest, also for an engine or a library that is not on offer, NotFound or Conflict for a parent
+        that cannot be followed up, and IdempotencyConflict when the key belongs to another request.
         """
         wanted = uuid4().hex
         fingerprint = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
@@ -77,10 +84,10 @@ class OpenNavigator:
         self, session_id: str, after: int = 0, *, deltas: bool = False
     ) -> AsyncGenerator[Entry | Delta, None]:
         """See `Journal.follow`; outages of the journal are waited out."""
-        with self.audience.joined(session_id):
-            async with aclosing(watching.follow(self.journal, session_id, after, deltas=deltas)) as items:
-                async for item in items:
-                    yield item
+        followed = watching.follow(self.journal, session_id, after, deltas=deltas)
+        async with self.journal.attending(session_id), aclosing(followed) as items:
+            async for item in items:
+                yield item
 
     async def cancel(self, session_id: str) -> Session:
         """End the session now; one that is finished stays as it is. Raises SessionNotFound."""
@@ -91,14 +98,15 @@ class OpenNavigator:
             self.metrics.observe(session, entries[-1])
         return session
 
-    async def left(self, session_id: str, *, following: int = 0) -> None:
-        """A client that waited for this session has gone: it ends, unless it was made to go on or others follow it.
-
-        `following`: streams of that client which are still to be closed. Who may only read ends nothing by leaving.
-        """
-        if self.audience.size(session_id) > following or Scope.SOLVE not in self.visit.caller.scopes:
+    async def left(self, session_id: str) -> None:
+        """A client that follows this session is about to go: the session ends, unless it was made to go on or others
+        follow it, here or at another replica. Who may only read ends nothing by leaving."""
+        if Scope.SOLVE not in self.visit.caller.scopes:
             return
         try:
+            others = await watching.persist(lambda: self.journal.leave(session_id))
+            if others:
+                return
             session = await watching.persist(lambda: self.session(session_id))
             logger.info("client left", session=session_id, then=session.delivery.on_disconnect.value)
             if session.delivery.on_disconnect is OnDisconnect.CANCEL and not session.finished:
@@ -138,15 +146,20 @@ class OpenNavigator:
             raise InvalidRequest(f"problem: {reason}") from error
         options = Options(
             library=request.library,
+            engine=request.engine,
             budget=request.budget or request.effort.budget,
-            horizon=request.horizon or self.horizon(problem),
+            horizon=request.horizon or self.llm.on(request.engine).horizon_for(problem),  # the weights know best
             review=request.review,
             retrieve=request.retrieve,
+            templates=request.templates,
             sampling=request.sampling,
+            max_revisions=request.max_revisions,
         )
         delivery = Delivery(on_disconnect=request.on_disconnect, webhook=request.webhook)
         told = {"parent": request.parent, "turns": turns, "metadata": request.metadata}
-        return SessionStarted(problem=problem, options=options, delivery=delivery, **told)
+        return SessionStarted(
+            problem=problem, options=options, delivery=delivery, instructions=request.instructions, **told
+        )
 
 
 def opened(request: Request, visit: Visitor) -> OpenNavigator:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from navigator.api.naming import MODEL
+from navigator.api.naming import model_of
 from reasonflux.contracts import (
     Entry,
     Failure,
@@ -14,6 +14,8 @@ from reasonflux.contracts import (
 from reasonflux.service import STATUS
 
 RAN_OUT = (FailureKind.BUDGET_EXHAUSTED, FailureKind.DEADLINE_EXCEEDED)
+
+ANSWER = "The answer is \\boxed{{{answer}}}"
 
 
 def failure_of(session: Session) -> tuple[Failure, int] | None:
@@ -32,10 +34,20 @@ def content_of(session: Session) -> str:
     if session.reply is not None:
         return session.reply
     if session.outcome is Outcome.SOLVED:
-        return f"The answer is \\boxed{{{session.answer}}}"
+        return ANSWER.format(answer=session.answer)
     results = results_of(session) if ran_out(session) else ()
     known = "".join(f"\n- {result.goal}: {result.value}" for result in results)
     return f"I could not solve this problem: {session.explanation}" + (f"\nKnown so far:{known}" if known else "")
+
+
+def answer_in(reply: str) -> str | None:
+    """The answer in a reply that `content_of` wrote, as chat clients send it back; None in any other text."""
+    before, _, after = ANSWER.format(answer="\n").partition("\n")
+    said = reply.strip()
+    if not (said.startswith(before) and said.endswith(after)):
+        return None
+    answer = said[len(before) : -len(after)]
+    return answer if answer and "\n" not in answer else None
 
 
 def results_of(session: Session) -> tuple[KnownResult, ...]:
@@ -73,4 +85,4 @@ def extra_of(session: Session, entry: Entry | None = None) -> dict[str, Any]:
 
 def library_model(session: Session) -> str:
     """The name of the model that answers like this session."""
-    return f"{MODEL}/{session.options.library}"
+    return model_of(session.options.library, session.options.engine)

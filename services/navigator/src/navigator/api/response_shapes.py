@@ -27,7 +27,7 @@ def response(session: Session, reasoning: str) -> dict[str, Any]:
         "error": _error(session),
         "incomplete_details": {"reason": "max_output_tokens"} if ran_out(session) else None,
         "background": session.delivery.on_disconnect is OnDisconnect.CONTINUE,
-        "instructions": None,
+        "instructions": session.instructions or None,
         "max_output_tokens": budget.completion_tokens,
         "metadata": session.metadata,
         "model": library_model(session),

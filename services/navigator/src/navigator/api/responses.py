@@ -9,7 +9,6 @@ from fastapi.responses import JSONResponse, Response
 
 from navigator.api import streaming, watching
 from navigator.api.models import no_such_model
-from navigator.api.naming import library_of
 from navigator.api.opening import Navigator, OpenNavigator
 from navigator.api.outcome import failure_of
 from navigator.api.response_events import ResponseTeller, entry_of
@@ -41,10 +40,10 @@ async def create(
     `previous_response_id` follows up a finished response: its problem, trajectory and answer are seen. With
     `background` the session goes on whoever leaves; else a client that leaves cancels it. Instructions play no part.
     """
-    library = library_of(asked.model, navigator.libraries)
-    if library is None:
+    choice = navigator.models.get(asked.model)
+    if choice is None or choice.library is None:
         return no_such_model(asked.model, navigator)
-    session_id = await _started(navigator, asked, library)
+    session_id = await _started(navigator, asked, choice.library, choice.engine)
     if asked.stream:
         return _streamed(navigator, session_id, forget=asked.store is False)
     if asked.background:
@@ -92,9 +91,9 @@ async def delete(response_id: str, navigator: Navigator) -> dict[str, Any]:
     return {"id": response_id, "object": "response", "deleted": True}
 
 
-async def _started(navigator: OpenNavigator, asked: ResponseRequest, library: str) -> str:
+async def _started(navigator: OpenNavigator, asked: ResponseRequest, library: str, engine: str) -> str:
     try:
-        session_id, _ = await navigator.start(asked.session(library))
+        session_id, _ = await navigator.start(asked.session(library, engine))
     except (NotFound, Conflict) as error:
         if error.param != "parent":
             raise
@@ -108,9 +107,7 @@ async def _started(navigator: OpenNavigator, asked: ResponseRequest, library: st
 
 
 async def _plain(request: Request, navigator: OpenNavigator, asked: ResponseRequest, session_id: str) -> Response:
-    entries = await unless_left(request, _to_the_end(navigator, session_id))
-    if entries is None:
-        await navigator.left(session_id)
+    entries = await unless_left(request, _to_the_end(navigator, session_id), lambda: navigator.left(session_id))
     if asked.store is False:
         await _forget(navigator, session_id)
     if entries is None:
@@ -139,7 +136,7 @@ async def _view(navigator: OpenNavigator, session_id: str) -> dict[str, Any]:
 
 def _streamed(navigator: OpenNavigator, session_id: str, after: int = -1, *, forget: bool = False) -> Response:
     async def left() -> None:
-        await navigator.left(session_id, following=1)
+        await navigator.left(session_id)
         if forget:
             await _forget(navigator, session_id)
 

@@ -169,7 +169,7 @@ async def events(
         )
     if "text/event-stream" in request.headers.get("accept", ""):
         stream = _stream(navigator, session_id, seq, deltas)
-        left = partial(navigator.left, session_id, following=1)
+        left = partial(navigator.left, session_id)
         return event_stream(stream, left=left, heartbeat=navigator.heartbeat)
     entries = await navigator.journal.read(session_id, seq, limit)
     last = (entries or before)[-1]

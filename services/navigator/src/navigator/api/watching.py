@@ -1,9 +1,8 @@
 """Following a session for a client that waits: through outages of the journal, and until the client leaves."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -55,12 +54,21 @@ async def persist(call: Callable[[], Awaitable[T]], *, sleep: Callable[[float], 
     return await call()
 
 
-async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """What the work gives; None when the client left first, and then the work is stopped."""
+async def _unheard() -> None:
+    """Nobody has to know."""
+
+
+async def unless_left(
+    request: Request, work: Coroutine[Any, Any, T], left: Callable[[], Awaitable[None]] = _unheard
+) -> T | None:
+    """What the work gives; None when the client left first: then `left` is told, and the work is stopped."""
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
+        if working.done():
+            return working.result()
+        await left()
+        return None
     finally:
         for task in (working, leaving):
             task.cancel()
@@ -70,22 +78,3 @@ async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T | Non
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-class Audience:
-    """How many clients of this process follow each session."""
-
-    def __init__(self) -> None:
-        self._following: Counter[str] = Counter()
-
-    @contextmanager
-    def joined(self, session_id: str) -> Iterator[None]:
-        self._following[session_id] += 1
-        try:
-            yield
-        finally:
-            self._following[session_id] -= 1
-            self._following += Counter()  # forgets those that nobody follows
-
-    def size(self, session_id: str) -> int:
-        return self._following[session_id]

@@ -8,6 +8,8 @@ from redis.asyncio.retry import Retry
 from redis.exceptions import RedisError
 
 from navigator.errors import JournalUnavailable
+from reasonflux.http import what_happened
+from reasonflux.observing import logger
 
 
 def client(url: str, connections: int, retry: Retry) -> Redis:
@@ -32,7 +34,10 @@ def redis_errors() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
+        # Redis names hosts, users and keys in its errors: that is for the log, not for clients.
+        logger.warning("Redis does not serve", error=what_happened(error))
         raise JournalUnavailable(
-            f"The journal's Redis does not serve: {error}",
-            hint="Check that Redis runs, that REASONFLUX_REDIS_URL points at it, and that it has memory and disk left.",
+            "the store of sessions does not answer",
+            hint="try again; its operator checks that Redis runs, that REASONFLUX_REDIS_URL points at it, and that it "
+            "has memory and disk left",
         ) from error

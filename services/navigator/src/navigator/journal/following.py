@@ -6,8 +6,9 @@ when to read, and carries text; losing any of it costs time, never an entry.
 
 import asyncio
 import sys
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from navigator.errors import CursorExpired
@@ -53,7 +54,9 @@ class Mailbox:
         if not self._items:
             self._arrived.clear()
             try:
-                await asyncio.wait_for(self._arrived.wait(), patience)
+                # Not wait_for: in Python 3.11 it loses a cancellation that comes together with what it waits for.
+                async with asyncio.timeout(patience):
+                    await self._arrived.wait()
             except TimeoutError:
                 return LOOK_AGAIN
         return self._items.popleft()
@@ -63,6 +66,37 @@ class Mailbox:
         heard = [n for n, item in enumerate(self._items) if isinstance(item, int) and item <= seq]
         for _ in range(heard[-1] + 1 if heard else 0):
             self._items.popleft()
+
+
+class Audience:
+    """How many clients of this process follow each session, and how many of them are about to go."""
+
+    def __init__(self) -> None:
+        self._attending: Counter[str] = Counter()
+        self._leaving: Counter[str] = Counter()
+
+    @contextmanager
+    def attending(self, session_id: str) -> Iterator[None]:
+        self._attending[session_id] += 1
+        try:
+            yield
+        finally:
+            for count in (self._attending, self._leaving):
+                if count[session_id] <= 1:
+                    del count[session_id]  # who nobody follows is forgotten
+                else:
+                    count[session_id] -= 1
+
+    def leave(self, session_id: str) -> int:
+        """One is about to go: two that go at the same moment must not each take the other for one who stays."""
+        here = self._attending.get(session_id, 0)
+        gone = min(here, self._leaving.get(session_id, 0) + 1)
+        if gone:
+            self._leaving[session_id] = gone
+        return here - gone
+
+    def anybody(self, session_id: str) -> bool:
+        return session_id in self._attending
 
 
 async def follow(

@@ -51,8 +51,9 @@ class Listener:
                 self._task = asyncio.create_task(self._listen(), name="journal listener")
             elif len(channel.mailboxes) == 1:
                 await self._settle(name)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(channel.heard.wait(), patience)
+            with suppress(TimeoutError):  # not wait_for, which loses cancellations (see `Mailbox.take`)
+                async with asyncio.timeout(patience):
+                    await channel.heard.wait()
             yield
         finally:
             channel.mailboxes.discard(mailbox)

@@ -4,8 +4,8 @@ Nothing in here awaits between looking and writing, so every method is one atomi
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +16,7 @@ from navigator.errors import (
     SessionExists,
     SessionNotFound,
 )
-from navigator.journal.following import LOOK_AGAIN, Mailbox, View, follow
+from navigator.journal.following import LOOK_AGAIN, Audience, Mailbox, View, follow
 from navigator.journal.records import (
     MAX_CLAIMS,
     RETENTION_SECONDS,
@@ -69,6 +69,7 @@ class MemoryJournal:
         self._idem: dict[tuple[str, str], tuple[str, str]] = {}
         self._followers: dict[str, set[Mailbox]] = {}
         self._sleepers: set[Mailbox] = set()
+        self._here = Audience()
 
     async def create(
         self,
@@ -156,6 +157,14 @@ class MemoryJournal:
         with _standing_in(followers, mailbox):
             async for item in follow(look, mailbox, after, self._safety_read):
                 yield item
+
+    @asynccontextmanager
+    async def attending(self, session_id: str) -> AsyncIterator[None]:
+        with self._here.attending(session_id):
+            yield
+
+    async def leave(self, session_id: str) -> int:
+        return self._here.leave(session_id)
 
     async def publish(self, session_id: str, delta: Delta) -> None:
         self._tell(session_id, delta)

@@ -5,8 +5,8 @@ Commands go through a bounded pool that queues when it is busy; live text and wa
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
@@ -25,7 +25,7 @@ from navigator.errors import (
     SessionNotFound,
 )
 from navigator.journal.connection import client, redis_errors
-from navigator.journal.following import LOOK_AGAIN, Mailbox, View, follow
+from navigator.journal.following import LOOK_AGAIN, Audience, Mailbox, View, follow
 from navigator.journal.listener import Listener
 from navigator.journal.records import (
     MAX_CLAIMS,
@@ -84,6 +84,7 @@ class RedisJournal:
         self._redis = client(url, connections, Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), 3))
         self._live = client(url, connections, Retry(NoBackoff(), 0))
         self._listener = Listener(self._live)
+        self._here = Audience()
 
     async def create(
         self,
@@ -160,6 +161,21 @@ class RedisJournal:
             async for item in follow(look, mailbox, after, self._safety_read):
                 yield item
 
+    @asynccontextmanager
+    async def attending(self, session_id: str) -> AsyncIterator[None]:
+        """A process with clients subscribes to a channel on which nothing is said: Redis knows who is there, and
+        forgets a process that dies."""
+        nothing = Mailbox(deltas=False)
+        with self._here.attending(session_id):
+            async with self._listener.listening(self._audience(session_id), nothing, self._safety_read):
+                yield
+
+    async def leave(self, session_id: str) -> int:
+        with redis_errors():
+            ((_, processes),) = await self._redis.pubsub_numsub(self._audience(session_id))
+        elsewhere = max(0, int(processes) - self._here.anybody(session_id))
+        return self._here.leave(session_id) + elsewhere
+
     async def publish(self, session_id: str, delta: Delta) -> None:
         with suppress(RedisError, OSError):
             await self._live.publish(self._channel(session_id), delta.model_dump_json())
@@ -228,6 +244,9 @@ class RedisJournal:
         await self._listener.close()
         await self._live.aclose()
         await self._redis.aclose()
+
+    def _audience(self, session_id: str) -> str:
+        return f"{self._root}audience:{session_id}"
 
     def _channel(self, session_id: str) -> str:
         return f"{self._root}live:{session_id}"

@@ -72,11 +72,13 @@ def opaque(tag: str) -> str:
 
 @libraries_router.get("")
 async def list_libraries(store: Store) -> LibraryList:
+    """All libraries with their revision and how many templates they have, by name."""
     return LibraryList(libraries=tuple(library.info() for library in await store.libraries.all()))
 
 
 @libraries_router.get("/{name}")
 async def library_info(name: str, store: Store) -> LibraryInfo:
+    """Its revision, which every change raises, and how many templates it has by status."""
     return (await store.libraries.find(name)).info()
 
 
@@ -140,5 +142,6 @@ async def history(template_id: str, library: Library, store: Store) -> TemplateH
 async def list_templates(
     library: Library, listing: Asked, cursor: str = "", limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> TemplatePage:
+    """Whole templates, ordered by id, a page at a time."""
     templates, next_cursor = library.page(listing, after=cursor, limit=limit)
     return TemplatePage(templates=tuple(templates), next_cursor=next_cursor)

@@ -1,13 +1,12 @@
-local id, tokens = ARGV[2], tonumber(ARGV[3])
+local id, tokens, late = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local tenant, estimated, since, of_requests, of_tokens = free(id)
 if not tenant then
   return false
 end
 local time = now()
-if of_tokens >= 0 then
-  local left = math.min(of_tokens, level(tenant, 'tokens', of_tokens, time) + estimated - tokens)
-  fill(tenant, level(tenant, 'requests', of_requests, time), of_requests, left, of_tokens, time)
-end
+correct(tenant, estimated - tokens, of_requests, of_tokens, time)
+redis.call('HSET', root .. 'ended:' .. id, 'tenant', tenant, 'of_requests', of_requests, 'of_tokens', of_tokens)
+redis.call('PEXPIRE', root .. 'ended:' .. id, late)
 if tokens > 0 then
   local hold = redis.call('GET', root .. 'hold')
   local took = time - since

@@ -5,6 +5,7 @@
 --   slots            ZSET    work that was let in -> when its time is over in any case
 --   slot:<id>        HASH    tenant, tokens (estimated), since, of_requests, of_tokens (its tenant's limits)
 --   slots:<tenant>   SET     the tenant's own
+--   ended:<id>       HASH    tenant, of_requests, of_tokens: of work that has ended, for a while
 --   reserved         counter the estimates of all slots
 --   bucket:<tenant>  HASH    requests, tokens (what is left of each), at
 --   hold             how many seconds work takes, a moving mean
@@ -48,13 +49,28 @@ local function until_level(wanted, has, limit)
   return math.max(0, (wanted - has) * 60 / limit)
 end
 
--- Writes both levels. A bucket that will be full by itself needs no memory from then on.
+-- Writes the levels of what is limited. A bucket that will be full by itself needs no memory from then on.
 local function fill(tenant, requests, of_requests, tokens, of_tokens, time)
   local bucket = root .. 'bucket:' .. tenant
   local full = math.max(until_level(of_requests, requests, of_requests), until_level(of_tokens, tokens, of_tokens))
   local text = '%.6f'
-  redis.call('HSET', bucket, 'at', text:format(time), 'requests', text:format(requests), 'tokens', text:format(tokens))
+  redis.call('HSET', bucket, 'at', text:format(time))
+  for name, held in pairs({requests = {of_requests, requests}, tokens = {of_tokens, tokens}}) do
+    if held[1] < 0 then
+      redis.call('HDEL', bucket, name)  -- a limit that is set later begins with a full bucket
+    else
+      redis.call('HSET', bucket, name, text:format(held[2]))
+    end
+  end
   redis.call('PEXPIRE', bucket, math.ceil(full * 1000) + 1000)
+end
+
+-- Corrects what is left of the tokens.
+local function correct(tenant, tokens, of_requests, of_tokens, time)
+  if of_tokens >= 0 then
+    local left = math.min(of_tokens, level(tenant, 'tokens', of_tokens, time) + tokens)
+    fill(tenant, level(tenant, 'requests', of_requests, time), of_requests, left, of_tokens, time)
+  end
 end
 
 -- When a slot may be free again, from how long work usually takes.

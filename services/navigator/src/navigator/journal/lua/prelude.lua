@@ -12,7 +12,8 @@
 --   deadlines        ZSET    running session -> when its time is over
 --   notices          ZSET    finished session -> when its webhook is called (again)
 -- A finished session's own keys expire by themselves; lists drop it when they meet it.
--- Channels: live:<id> (the last seq after each append; deltas; 'again' when deleted), wake (a session is free).
+-- Channels: live:<id> (the last seq after each append; deltas; 'again' when deleted), wake (a session is free),
+-- audience:<id> (silent: its subscribers are the processes whose clients follow the session).
 -- Times are microseconds of Redis TIME: fine enough to keep the order in which sessions became free.
 
 local runnable, root = KEYS[1], ARGV[1]

@@ -1,0 +1,46 @@
+// Where a problem is asked.
+
+import { libraries, sessions } from "../api.js";
+import { link } from "../routes.js";
+import { homePage } from "../views/home.js";
+
+const EFFORT = "reasonflux.effort";
+
+export function open({ asked }, app) {
+  const state = {
+    problem: asked.problem ?? "",
+    library: "",
+    libraries: [],
+    effort: localStorage.getItem(EFFORT) ?? "medium",
+    retrieve: true,
+    review: true,
+    horizon: "",
+    busy: false,
+    error: null,
+    recent: null,
+  };
+
+  const act = {
+    change(change) {
+      Object.assign(state, change);
+      if (change.effort) localStorage.setItem(EFFORT, change.effort);
+      app.draw();
+    },
+    async ask() {
+      if (!state.problem.trim() || state.busy) return;
+      act.change({ busy: true, error: null });
+      try {
+        const { problem, effort, retrieve, review } = state;
+        const horizon = Number(state.horizon) || null;
+        const started = await sessions.create({ problem, effort, retrieve, review, horizon, ...(state.library ? { library: state.library } : {}) });
+        app.go(link.session(started.id));
+      } catch (error) {
+        act.change({ busy: false, error: app.refused(error) });
+      }
+    },
+  };
+
+  libraries.all().then((found) => act.change({ libraries: found, library: found[0]?.name ?? "" })).catch(app.refused);
+  sessions.list().then(({ sessions: found }) => act.change({ recent: found.slice(0, 6) })).catch(app.refused);
+  return { view: () => homePage(state, act), title: () => "Ask" };
+}

@@ -1,0 +1,87 @@
+// Where the cost went: a bar for each step, what there was to spend, and when who worked.
+
+import { h } from "../dom.js";
+import { plus, total } from "../fold.js";
+import { count, seconds, some } from "../words.js";
+
+const ROLES = ["navigator", "executor", "store"];
+const NONE = { prompt: 0, cached: 0, completion: 0, calls: 0 };
+
+export function costs(session, steps, plans, start) {
+  const rows = costRows(steps, plans);
+  return h("section", { class: "costs", "aria-labelledby": "costs-title" },
+    h("h2", { id: "costs-title" }, "Cost"),
+    budget(session),
+    rows.length ? bars(rows, start, Date.parse(session.updated_at)) : null);
+}
+
+/** Planning, then each step: its exchanges, and its tokens by role. Pure. */
+export function costRows(steps, plans) {
+  const planning = plans.map(({ exchange }) => exchange).filter(Boolean);
+  const all = [...(planning.length ? [{ id: "plan", exchanges: planning }] : []), ...steps.values()];
+  return all.filter(({ exchanges }) => exchanges.length).map(({ id, exchanges, struck }) => ({
+    id,
+    exchanges,
+    struck: Boolean(struck),
+    roles: Object.fromEntries(ROLES.map((role) => [role, exchanges.filter((one) => one.role === role).reduce((sum, { tokens }) => plus(sum, tokens), NONE)])),
+  }));
+}
+
+function budget({ options: { budget: whole }, usage, rounds, started_at: start, updated_at: now }) {
+  const spent = plus(usage.navigator, usage.executor);
+  const took = Math.max(0, Date.parse(now) - Date.parse(start)) / 1000;
+  return [
+    h("dl", { class: "totals" },
+      figure("Rounds", rounds, whole.rounds, count(rounds)),
+      figure("Tokens", total(spent), whole.tokens, count(total(spent))),
+      figure("Time", took, whole.seconds, seconds(took * 1000))),
+    h("p", { class: "note" },
+      `${some(spent.calls, "engine call")} · ${count(spent.cached)} of ${count(spent.prompt)} prompt tokens came from the cache`),
+  ];
+}
+
+function figure(name, used, whole, said) {
+  const share = whole ? Math.min(1, used / whole) : 1;
+  const left = { Rounds: count(Math.max(0, whole - used)), Tokens: count(Math.max(0, whole - used)), Time: seconds(Math.max(0, whole - used) * 1000) }[name];
+  return [
+    h("dt", null, name),
+    h("dd", null, h("b", null, said), h("span", { class: "left" }, ` ${left} left`),
+      h("span", { class: "gauge", "aria-hidden": "true" }, h("span", { style: { width: width(share) }, class: share > 0.9 ? "full" : null }))),
+  ];
+}
+
+function bars(rows, start, end) {
+  const most = Math.max(1, ...rows.map(({ roles }) => ROLES.reduce((sum, role) => sum + total(roles[role]), 0)));
+  const span = Math.max(1, end - start);
+  return h("div", { class: "bars-frame" },
+    h("ul", { class: "legend", "aria-hidden": "true" },
+      h("li", { "data-role": "navigator" }, "navigator"), h("li", { "data-role": "executor" }, "executor"), h("li", { "data-role": "cached" }, "cached")),
+    h("div", { class: rows.length > 14 ? "bars scroller tall" : "bars scroller", tabindex: 0, role: "region", "aria-label": "Cost of each step" },
+      h("table", null,
+        h("caption", { class: "visually-hidden" }, "Tokens and time of each step"),
+        h("colgroup", null, h("col", { class: "col-step" }), h("col", { class: "col-tokens" }), h("col", null)),
+        h("thead", { class: "visually-hidden" }, h("tr", null, ["Step", "Tokens", "Time"].map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", null, rows.map((row) => barRow(row, most, start, span))))));
+}
+
+function barRow({ id, exchanges, roles, struck }, most, start, span) {
+  const sum = ROLES.reduce((all, role) => all + total(roles[role]), 0);
+  return h("tr", { key: id, class: struck ? "struck" : null },
+    h("th", { scope: "row" }, id === "plan" ? "plan" : h("a", { href: `#step-${id}` }, id)),
+    h("td", { class: "tokens" },
+      h("span", { class: "bar-line" }, ["navigator", "executor"].map((role) => [
+        part(role, total(roles[role]) - roles[role].cached, most), part(`${role} cached`, roles[role].cached, most)])),
+      h("span", { class: "number" }, count(sum))),
+    h("td", { class: "when" },
+      h("span", { class: "when-line" }, exchanges.map(({ seq, role, since, at }) => h("span", {
+        key: seq, class: `stint ${role}`,
+        style: { left: width((since - start) / span), width: `max(2px, ${width((at - since) / span)})` },
+      }))),
+      h("span", { class: "visually-hidden" }, seconds(exchanges.reduce((all, { since, at }) => all + at - since, 0)))));
+}
+
+function part(kind, tokens, most) {
+  return tokens > 0 && h("span", { class: `part ${kind}`, style: { width: width(tokens / most) } });
+}
+
+const width = (share) => `${(100 * Math.max(0, Math.min(1, share))).toFixed(2)}%`;

@@ -1,0 +1,24 @@
+// The exact words between us and an engine.
+
+import { h } from "../dom.js";
+
+export function exchangeDetail(found) {
+  if (found.state === "asking") return h("p", { class: "none", role: "status" }, "Asking…");
+  if (found.error) return h("p", { class: "failure", role: "alert" }, found.error.message, found.error.hint && `: ${found.error.hint}`);
+  return h("div", { class: "exchange" },
+    found.messages.map(({ role, content }) => said(role, content)),
+    found.reply === null ? h("p", { class: "none" }, "There was no reply that could be used.") : said("reply", pretty(found.reply)));
+}
+
+function said(role, content) {
+  return h("div", { class: "message", "data-role": role }, h("span", { class: "message-role" }, role),
+    h("pre", { tabindex: 0, "aria-label": role }, content));
+}
+
+function pretty(reply) {
+  try {
+    return JSON.stringify(JSON.parse(reply), null, 2);
+  } catch {
+    return reply;
+  }
+}

@@ -1,0 +1,58 @@
+// The problem's field, how to solve it, and what was asked last.
+
+import { h } from "../dom.js";
+import { link } from "../routes.js";
+import { sessionRows } from "./sessions.js";
+import { tick, trouble } from "./shell.js";
+
+const EXAMPLES = [
+  "An arithmetic sequence has first term 3 and common difference 4. What is the sum of its first 20 terms?",
+  "Let K be the greatest common divisor of 84 and 126. An arithmetic sequence has first term 5 and common difference 2. What is the sum of its first K terms?",
+  "The roots of $x^2 - 7x + 10 = 0$ are the legs of a right triangle. Find its hypotenuse.",
+];
+
+const EFFORTS = { low: "few rounds, one try a step", medium: "the usual budget", high: "long problems" };
+
+export function homePage(state, act) {
+  return h("div", { class: "home" },
+    h("h1", null, "Ask a problem, watch it being solved"),
+    h("p", { class: "lead" }, "A navigator plans a trajectory of thought templates, an executor carries each step out, a calculator computes exactly. Every decision is on the page."),
+    form(state, act),
+    h("div", { class: "examples" },
+      h("h2", null, "For example"),
+      h("ul", null, EXAMPLES.map((text) => h("li", null, h("button", { class: "example-problem", onclick: () => act.change({ problem: text }) }, text))))),
+    state.recent?.length > 0 && h("section", { class: "recent", "aria-labelledby": "recent-title" },
+      h("h2", { id: "recent-title" }, "Lately"), sessionRows(state.recent),
+      h("p", null, h("a", { href: link.sessions }, "All sessions"))));
+}
+
+function form(state, act) {
+  const submit = (event) => { event.preventDefault(); act.ask(); };
+  return h("form", { class: "ask", onsubmit: submit },
+    h("label", { for: "problem", class: "visually-hidden" }, "The problem"),
+    h("textarea", {
+      id: "problem", rows: 5, value: state.problem, "data-first": true, maxlength: 20000, spellcheck: "true",
+      placeholder: "Write a problem; LaTeX between dollar signs is understood.",
+      oninput: (event) => act.change({ problem: event.target.value }),
+      onkeydown: (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) act.ask(); },
+    }),
+    trouble(state.error),
+    h("div", { class: "ask-how" },
+      h("fieldset", { class: "segments" },
+        h("legend", null, "Effort"),
+        Object.entries(EFFORTS).map(([name, means]) => h("label", { title: means },
+          h("input", { type: "radio", name: "effort", value: name, checked: state.effort === name, onchange: () => act.change({ effort: name }) }), h("span", null, name)))),
+      state.libraries.length > 1
+        ? h("label", { class: "inline" }, "Library ",
+          h("select", { onchange: (event) => act.change({ library: event.target.value }) },
+            state.libraries.map(({ name }) => h("option", { value: name, selected: state.library === name }, name))))
+        : state.libraries.map(({ name, counts }) => h("p", { class: "library-name" }, "Library ", h("a", { href: link.library(name) }, name), `, ${counts.active ?? 0} templates`)),
+      h("button", { class: "primary", disabled: state.busy }, state.busy ? "Asking…" : "Solve")),
+    h("details", { class: "more" },
+      h("summary", null, "More ways to solve it"),
+      h("div", { class: "row" },
+        tick("with templates", state.retrieve, (retrieve) => act.change({ retrieve })),
+        tick("with reviews", state.review, (review) => act.change({ review })),
+        h("label", { class: "inline" }, "steps planned at a time ",
+          h("input", { type: "number", min: 1, max: 12, value: state.horizon, class: "narrow", placeholder: "all", oninput: (event) => act.change({ horizon: event.target.value }) })))));
+}

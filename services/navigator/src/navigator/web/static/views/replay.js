@@ -1,0 +1,43 @@
+// The journal as a list, and the bar that goes through it event by event.
+
+import { h, memo } from "../dom.js";
+import { happened, seconds } from "../words.js";
+import { exchangeDetail } from "./exchange.js";
+
+const ASKED = new Set(["plan.made", "step.instantiated", "step.reviewed", "action.failed"]);
+
+export function history(entries, at, act) {
+  const start = Date.parse(entries[0].at);
+  return h("section", { class: "history", "aria-labelledby": "history-title" },
+    h("h2", { id: "history-title" }, "Events"),
+    h("ol", { class: entries.length > 200 ? "events scroller many" : "events scroller", tabindex: 0, "aria-label": "Events" },
+      entries.map((entry) => memo(entry.seq, eventLine, entry, start, entry.seq === at ? "now" : entry.seq > at ? "ahead" : "behind", act))));
+}
+
+function eventLine(entry, start, place, act) {
+  return h("li", { class: `event ${place}`, "data-type": entry.event.type },
+    h("button", { onclick: () => act.moveTo(entry.seq), "aria-current": place === "now" ? "step" : null },
+      h("span", { class: "event-what" }, happened(entry)),
+      h("span", { class: "event-when" }, seconds(Date.parse(entry.at) - start))));
+}
+
+export function replayBar(state, act, trace, replaying) {
+  const { entries } = state.trace;
+  if (!replaying && !state.playing) return null;
+  const at = trace.entries.length;
+  const entry = trace.entries.at(-1);
+  const asked = ASKED.has(entry.event.type) && entry.event.action !== "retrieve";
+  return h("div", { class: "replay", key: "replay", role: "region", "aria-label": "Replay" },
+    h("div", { class: "replay-said" },
+      h("p", { role: "status" }, h("b", null, `Event ${at} of ${entries.length} `), happened(entry)),
+      asked && h("button", { class: "link", onclick: () => act.exchange(entry.seq), "aria-expanded": String(state.exchanges.has(entry.seq)) }, "What did it know?")),
+    asked && state.exchanges.has(entry.seq) && h("div", { class: "replay-exchange" }, exchangeDetail(state.exchanges.get(entry.seq))),
+    h("div", { class: "replay-ways" },
+      h("button", { onclick: () => act.moveTo(1), "aria-label": "First event" }, "⏮"),
+      h("button", { onclick: () => act.moveTo(at - 1), "aria-label": "Event before", disabled: at <= 1 }, "◀"),
+      h("button", { onclick: act.play, "aria-label": state.playing ? "Pause" : "Play" }, state.playing ? "❚❚" : "▶▶"),
+      h("button", { onclick: () => act.moveTo(at + 1), "aria-label": "Next event", disabled: at >= entries.length }, "▶"),
+      h("input", { type: "range", min: 1, max: entries.length, value: at, "aria-label": "Event", "aria-valuetext": `${at}: ${happened(entry)}`,
+        oninput: (event) => act.moveTo(Number(event.target.value)) }),
+      h("button", { onclick: () => act.moveTo(null) }, "To the present")));
+}

@@ -1,0 +1,92 @@
+// One step: what it was to find, what was calculated, what became of it. Its evidence is a click away.
+
+import { h } from "../dom.js";
+import { formula, prose } from "../formulas.js";
+import { resultOf, total } from "../fold.js";
+import { count, seconds } from "../words.js";
+import { evidence } from "./evidence.js";
+
+const PHASES = { planned: "planned", retrieved: "ready", instantiated: "in review", done: "done", dropped: "struck out" };
+
+export function step(state, told, library, live, busy, open, exchanges, statements, act) {
+  const { step: { id, goal }, phase, retrieval, instantiations, reviews } = state;
+  const result = resultOf(state);
+  const last = instantiations.at(-1);
+  const template = retrieval?.template;
+  const struck = phase === "dropped";
+  return h("li", { class: "step", id: `step-${id}`, "data-phase": busy ? "busy" : phase, "data-step": id, tabindex: -1 },
+    h("header", { class: "step-head" },
+      h("span", { class: "step-id", "aria-hidden": "true" }, id),
+      h("h3", null, h("span", { class: "visually-hidden" }, `Step ${id}: `), struck ? h("del", null, prose(goal)) : prose(goal)),
+      result !== null && h("span", { class: "step-result" }, h("span", { class: "visually-hidden" }, "Result "), result),
+      result === null && h("span", { class: "step-phase" }, busy ? working(state) : phase === "done" ? "no result" : PHASES[phase])),
+    h("p", { class: "step-by" },
+      template
+        ? ["by ", h("span", { class: "template-name" }, template.name)]
+        : retrieval ? "no template fits well enough" : state.step.query ? "looking for a template" : "without a template",
+      uses(state.step, statements),
+      cost(told)),
+    struck && told?.struck?.reason && h("p", { class: "struck-why" }, "Struck out: ", prose(told.struck.reason)),
+    instantiations.slice(0, -1).map((one, n) => attempt(one, reviews[n], n + 1)),
+    last && carriedOut(last),
+    live && h("p", { class: "writing", "aria-live": "off" }, live.slice(-1200)),
+    reviews.length >= instantiations.length && reviews.length ? verdict(reviews.at(-1)) : null,
+    h("button", { class: "link evidence-toggle", onclick: () => act.toggle(id), "aria-expanded": String(open) }, open ? "Hide the evidence" : "Evidence"),
+    open && evidence(state, told, library, exchanges, statements, act));
+}
+
+function working({ phase }) {
+  return { planned: "looking up", retrieved: "working", instantiated: "in review" }[phase] ?? "working";
+}
+
+function uses({ uses: names }, statements) {
+  if (!names.length) return null;
+  const texts = new Map(statements.map(({ id, text }) => [id, text]));
+  return [" · uses ", names.map((name, n) => [
+    n ? " " : "",
+    name.startsWith("r")
+      ? h("a", { href: `#step-${name.slice(1)}`, class: "use" }, name)
+      : h("span", { class: "use", title: texts.get(name) ?? "" }, name),
+  ])];
+}
+
+function cost(told) {
+  if (!told?.exchanges.length) return null;
+  const tokens = told.exchanges.reduce((sum, { tokens: spent }) => sum + total(spent), 0);
+  const spent = told.exchanges.reduce((sum, { since, at }) => sum + at - since, 0);
+  return h("span", { class: "figures" }, `${count(tokens)} tokens · ${seconds(spent)}`);
+}
+
+function carriedOut({ reasoning, calculations, failure }) {
+  return h("div", { class: "carried-out" },
+    reasoning && h("p", { class: "reasoning" }, prose(reasoning)),
+    calculations.length > 0 && sums(calculations),
+    failure && h("p", { class: "failure" }, h("strong", null, "No result. "), failure.message, failure.hint && ` (${failure.hint})`));
+}
+
+function sums(calculations) {
+  return h("table", { class: "sums" },
+    h("caption", { class: "visually-hidden" }, "Calculations"),
+    h("thead", { class: "visually-hidden" }, h("tr", null, h("th", { scope: "col" }, "Expression"), h("th", { scope: "col" }, "Exact value"))),
+    h("tbody", null, calculations.map(({ statement, value, error }) => h("tr", null,
+      h("td", null, formula(statement)),
+      error
+        ? h("td", { class: "failure" }, error.message)
+        : h("td", { class: "value" }, h("span", { class: "arrow", "aria-hidden": "true" }, "→ "), value)))));
+}
+
+/** An attempt that did not stand. */
+function attempt(one, review, number) {
+  return h("details", { class: "attempt", key: `attempt:${number}` },
+    h("summary", null, `Attempt ${number}: `, one.failure ? one.failure.message : `result ${one.result}`),
+    carriedOut(one),
+    review && verdict(review));
+}
+
+const VERDICTS = { continue: "stands", retry: "try again", revise: "change the plan", finish: "the answer is found" };
+
+function verdict({ verdict: said, reason, answer }) {
+  const word = said === "finish" && answer === null ? "cannot be solved" : VERDICTS[said];
+  return h("p", { class: "verdict", "data-verdict": said === "finish" && answer === null ? "none" : said },
+    h("span", { class: "verdict-word" }, word), reason && [" ", h("q", null, prose(reason))]);
+}
