@@ -90,7 +90,7 @@ async def test_readiness_follows_redis_and_names_it(own_redis: Any) -> None:
             refused = await client.post("/v1/sessions", json={"problem": "What is 3 + 4?"})
 
     assert gone.status_code == refused.status_code == 503
-    assert "Redis" in gone.json()["error"]["message"]
+    assert "store of sessions" in gone.json()["error"]["message"]
     assert refused.json()["error"]["type"] == "service_unavailable"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from calculator import FUNCTION_NAMES, evaluate_in_process, is_name
@@ -352,6 +352,7 @@ def by_fractions(text: str) -> str | None:
 @given(EXPRESSIONS)
 @settings(deadline=None, max_examples=300)
 def test_arithmetic_agrees_with_python_fractions(text: str) -> None:
+    assume(not ("//" in text and "**(-" in text))  # Fraction // Fraction is an int, and int ** -1 a float: inexact
     (calculation,) = evaluate_in_process([text])
     expected = by_fractions(text)
     if expected is None:

@@ -54,7 +54,11 @@ FAILURES = st.builds(
     Failure, kind=st.sampled_from(FailureKind), message=TEXT, hint=st.none() | TEXT, retryable=st.booleans()
 )
 BUDGETS = st.builds(
-    Budget, rounds=COUNT, tokens=COUNT, seconds=st.floats(0, 1e9, allow_nan=False), samples=st.integers(1, 9)
+    Budget,
+    rounds=st.integers(0, 10_000),
+    tokens=COUNT,
+    seconds=st.floats(0, 604_800, allow_nan=False),
+    samples=st.integers(1, 9),
 )
 QUERIES = st.builds(Query, name=SAID, tags=st.lists(TEXT, max_size=3).map(tuple), text=TEXT, field=st.none() | TEXT)
 
