@@ -5,13 +5,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from conftest import RedisServer
 from slow_minds import STEPS
 from test_takeover import PATIENCE, Services, assert_told_once, carried_by_first, instantiated, read_stream
-
-from reasonflux.contracts import InstantiateEvent, InstantiateRequest
 
 
 @pytest.fixture
@@ -45,24 +42,3 @@ async def test_a_navigator_told_to_leave_hands_its_session_over_between_steps(se
     after = await read_stream(services, "second", session_id, before[-1].seq, until=None)
     assert instantiated(before) < STEPS, "it was told in the middle"
     assert_told_once(before + after)
-
-
-@pytest.mark.redis
-async def test_an_executor_told_to_leave_finishes_its_step_and_is_not_ready_meanwhile(services: Services) -> None:
-    await services.ready("engine", "executor")
-    url = services.url("executor")
-    body = InstantiateRequest(goal="step 1").model_dump_json()
-    async with httpx.AsyncClient(timeout=PATIENCE) as http, asyncio.timeout(PATIENCE):
-        asked = http.build_request(
-            "POST", f"{url}/v1/instantiate", content=body, headers={"accept": "text/event-stream"}
-        )
-        answer = await http.send(asked, stream=True)
-        lines = answer.aiter_lines()
-        await anext(lines)
-        services.signal("executor", signal.SIGTERM)
-        while (await http.get(f"{url}/readyz")).status_code != 503:  # noqa: ASYNC110  another process is asked
-            await asyncio.sleep(0.02)
-        rest = [line async for line in lines]
-    events = [InstantiateEvent.model_validate_json(line[6:]) for line in rest if line.startswith("data: ")]
-    assert events[-1].instantiation is not None, events[-1]
-    assert await left(services, "executor") == -signal.SIGTERM
