@@ -14,6 +14,9 @@ from uuid import uuid4
 import pytest
 import redis
 from embedded import Embedded, embedded_stack, why_not
+from hypothesis import settings
+
+settings.register_profile("long")  # `--hypothesis-profile=long`: searches that are bounded go on for much longer
 
 
 def redis_executable() -> str:

@@ -10,6 +10,8 @@ class CuttingProxy:
         self._port = port
         self._server: asyncio.Server | None = None
         self.cut_next_reply = False
+        self.cut_reply_to: bytes | None = None
+        """What a request holds whose reply is to be lost."""
         self.cuts = 0
 
     async def __aenter__(self) -> "CuttingProxy":
@@ -23,14 +25,19 @@ class CuttingProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_redis, to_redis = await asyncio.open_connection("127.0.0.1", self._port)
 
+        lost = asyncio.Event()
+
         async def forward() -> None:
             while data := await reader.read(65536):
+                if self.cut_reply_to is not None and self.cut_reply_to in data:
+                    self.cut_reply_to = None
+                    lost.set()
                 to_redis.write(data)
             to_redis.close()
 
         forwarding = asyncio.create_task(forward())
         while data := await from_redis.read(65536):
-            if self.cut_next_reply:
+            if self.cut_next_reply or lost.is_set():
                 self.cut_next_reply, self.cuts = False, self.cuts + 1
                 break
             writer.write(data)

@@ -11,10 +11,12 @@ import openai
 import pytest
 from fastapi.routing import APIRoute
 
+from navigator.access.door import Door
 from navigator.access.keys import Caller, Scope, mint
 from navigator.access.limits import Limits
 from navigator.access.memory import MemoryAdmission, MemoryKeys
 from navigator.access.visit import Visit
+from navigator.api import streaming
 from navigator.errors import JournalUnavailable
 from navigator.journal import MemoryJournal
 from navigator.testing import on_fakes, opened, plan, review, script, step
@@ -451,6 +453,77 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read() -> None:
         ]
     assert [answer.status_code for answer in told] == [413, 413, 201]
     assert error_of(told[0]).type == "invalid_request"
+
+
+async def test_headers_have_an_end() -> None:
+    async with House(access="open").open() as client:
+        refused = await client.get("/v1/models", headers={"X-Long": "x" * 70_000})
+    assert (refused.status_code, error_of(refused).type) == (431, "invalid_request")
+
+
+async def test_a_body_that_stops_on_its_way_is_not_waited_for() -> None:
+    app = House(access="open").app
+
+    async def stuck() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    said: list[dict[str, Any]] = []
+
+    async def hear(message: Any) -> None:
+        said.append(message)
+
+    async with app.router.lifespan_context(app):
+        door = Door(app.build_middleware_stack(), max_body_bytes=1_000, body_seconds=0.05)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"9")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/sessions", "headers": headers, "query_string": b""}
+        await door({**scope, "app": app, "http_version": "1.1"}, stuck, hear)
+    assert said[0]["status"] == 408
+
+
+async def test_a_tenant_has_so_many_requests_open_at_a_time_and_others_have_theirs() -> None:
+    house = House(tenant_open_requests=1)
+    async with served(house.app) as url, httpx.AsyncClient(base_url=url, timeout=None) as client:
+        ours, theirs = await house.key("acme"), await house.key("other")
+        created = await client.post("/v1/sessions", json=PROBLEM, headers=ours)
+        path = f"/v1/sessions/{created.json()['id']}"
+        stream = {**ours, "Accept": "text/event-stream"}
+        async with client.stream("GET", f"{path}/events", headers=stream) as watching:
+            lines = watching.aiter_lines()
+            await anext(lines)
+            refused = await client.get(path, headers=ours)
+            other = await client.get("/v1/models", headers=theirs)
+            await house.journal.cancel(created.json()["id"])
+            async for _ in lines:
+                pass
+        for _ in range(200):  # the server closes a moment after the client has read it all
+            if not (again := await client.get(path, headers=ours)).is_error:
+                break
+            await asyncio.sleep(0.01)
+
+    assert (refused.status_code, error_of(refused).type) == (429, "rate_limit_exceeded")
+    assert (other.status_code, again.status_code) == (200, 200)
+
+
+async def test_a_client_that_stops_reading_is_let_go() -> None:
+    async def frames() -> streaming.Frames:
+        for _ in range(3):
+            yield streaming.DONE
+
+    async def unread(_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def still_there() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def left() -> None:
+        raise AssertionError("it has not left")
+
+    response: Any = streaming.event_stream(frames(), left=left)
+    response.send_timeout = 0.05
+    async with asyncio.timeout(30):
+        await response({"type": "http", "method": "GET", "path": "/", "headers": []}, still_there, unread)
 
 
 ORIGIN = {"Origin": "https://app.example.com"}

@@ -160,7 +160,7 @@ async def test_the_executor_carries_a_step_out_on_the_engine_that_the_request_na
     async with served(large) as url:
         settings = ExecutorSettings(
             calculator_processes=1,
-            engines={"large": {"executor": {"url": f"{url}/v1", "model": "big"}}},  # type: ignore[dict-item]
+            engines={"large": {"executor": {"url": f"{url}/v1", "model": "big"}}},
         )
         app = create_executor(settings, engine=fake_openai_app(_never).state.engine)
         transport = httpx.ASGITransport(app)

@@ -36,6 +36,8 @@ from reasonflux.contracts import (
 
 MAX_CLAIMS = 3
 LONG = 60.0
+PATIENCE = 30.0
+"""Only a test that fails waits so long."""
 EXPIRED = 0.0
 """A lease that has run out as soon as it is given: no test needs to wait for a clock."""
 
@@ -619,3 +621,41 @@ async def test_a_long_list_is_read_in_pages_past_what_has_expired(open_journal: 
     first = await journal.list(limit=3)
     assert first == ("s8", "s7", "s1")
     assert await journal.list(limit=3, before=first[-1]) == ("s0",)
+
+
+async def test_who_waits_for_the_end_hears_of_it_however_it_comes(journal: Journal) -> None:
+    async def end(session_id: str) -> None:
+        if session_id == "solved":
+            await journal.commit(claims[session_id], 2, [solved()])
+        elif session_id == "cancelled":
+            await journal.cancel(session_id)
+        else:
+            await journal.delete(session_id)
+
+    claims = {}
+    for session_id in ("solved", "cancelled", "deleted"):
+        await journal.create(session_id, started())
+        claims[session_id] = await claimed(journal)
+        waiting = asyncio.create_task(journal.ended(session_id))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await end(session_id)
+        async with asyncio.timeout(PATIENCE):
+            await waiting
+
+
+async def test_progress_is_no_end(journal: Journal) -> None:
+    await journal.create("s", started())
+    waiting = asyncio.create_task(journal.ended("s"))
+    await journal.commit(await claimed(journal), 2, [note("on the way")])
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_who_waits_for_an_end_that_has_come_does_not_wait(journal: Journal) -> None:
+    await journal.create("s", started())
+    await journal.cancel("s")
+    async with asyncio.timeout(PATIENCE):
+        await journal.ended("s")
+        await journal.ended("never there")

@@ -19,7 +19,7 @@ from reasonflux.engine_port import Reply as Reply
 from reasonflux.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 from reasonflux.http import CONNECT_SECONDS, LINE_ERRORS, http_client, what_happened
 from reasonflux.observing import SESSION_ID, session_id
-from reasonflux.openai_wire import Completion, Models, Usage, advice, complaint, seconds_to_wait
+from reasonflux.openai_wire import Completion, Models, Text, Usage, advice, complaint, seconds_to_wait
 from reasonflux.sse import read_sse
 
 READY_SECONDS = 5.0
@@ -155,15 +155,16 @@ class OpenAIEngine:
             if body.get("stream") and "text/event-stream" in response.headers.get("content-type", ""):
                 return await self._read_stream(response, ears)
             completion = self._parse(Completion, await self._read(response))
-        if not completion.choices:
+        choice = completion.choice
+        if choice is None:
             raise self._foreign(complaint(str(completion.error or "no choices")))
-        choice = completion.choices[0]
-        text = choice.message.content
+        message = choice.message or Text()
+        text = message.said
         if text:  # a server that ignores `stream`
             await ears.hear(text)
         return Reply(
             text=text,
-            reasoning=choice.message.thinking,
+            reasoning=message.thinking,
             finish_reason=choice.finish_reason or "stop",
             tokens=(completion.usage or Usage()).tokens,
         )
@@ -178,12 +179,13 @@ class OpenAIEngine:
                     if chunk.usage is not None:
                         usage = chunk.usage
                         await ears.count(usage.tokens)
-                    for choice in chunk.choices[:1]:
+                    if (choice := chunk.choice) is not None:
                         finish_reason = choice.finish_reason or finish_reason
-                        reasoning.append(choice.delta.thinking)
-                        if choice.delta.content:
-                            text.append(choice.delta.content)
-                            await ears.hear(choice.delta.content)
+                        piece = choice.delta or Text()
+                        reasoning.append(piece.thinking)
+                        if said := piece.said:
+                            text.append(said)
+                            await ears.hear(said)
         except _TryAgain as again:
             if text:  # the reader has seen tokens: only the caller knows how to start over
                 raise again.error from again.__cause__
@@ -200,7 +202,7 @@ class OpenAIEngine:
                 chunk = self._parse(Completion, event.data)
                 if chunk.error:
                     raise self._broken_off(complaint(event.data))
-                finished = finished or any(choice.finish_reason for choice in chunk.choices)
+                finished = finished or bool(chunk.choice and chunk.choice.finish_reason)
                 yield chunk
         except LINE_ERRORS as error:
             if not finished:

@@ -1,4 +1,4 @@
-"""Engines that an operator offers by name, beside the deployment's own. Clients choose by name and never see a URL.
+"""Engines that an operator offers by name, beside the deployment's own. Clients choose by name and never name a URL.
 
 REASONFLUX_ENGINES is read by the navigator and the executor alike, each of which takes its own role from it:
 

@@ -1,70 +1,71 @@
-"""What OpenAI-compatible servers send back, read leniently: unknown fields are ignored, missing and null ones too."""
+"""What OpenAI-compatible servers send back, read leniently: fields may be unknown, missing or null."""
 
 import json
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel
 
 from reasonflux.contracts import Tokens
 
 
-class Lenient(BaseModel):
-    """Null stands for "not given"."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_missing(cls, data: Any) -> Any:
-        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
-
-
-class Text(Lenient):
+class Text(BaseModel):
     """A message, or the piece of one in a stream."""
 
-    content: str = ""
-    reasoning: str = ""
-    reasoning_content: str = ""
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+    @property
+    def said(self) -> str:
+        return self.content or ""
 
     @property
     def thinking(self) -> str:
         """Servers disagree on the field's name; some send both with the same text."""
-        return self.reasoning or self.reasoning_content
+        return self.reasoning or self.reasoning_content or ""
 
 
-class PromptDetails(Lenient):
-    cached_tokens: int = 0
+class PromptDetails(BaseModel):
+    cached_tokens: int | None = None
 
 
-class Usage(Lenient):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: PromptDetails = PromptDetails()
+class Usage(BaseModel):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: PromptDetails | None = None
 
     @property
     def tokens(self) -> Tokens:
         """One call's tokens; zeros where the server does not say."""
+        details = self.prompt_tokens_details or PromptDetails()
         return Tokens(
-            prompt=max(0, self.prompt_tokens),
-            cached=max(0, self.prompt_tokens_details.cached_tokens),
-            completion=max(0, self.completion_tokens),
+            prompt=max(0, self.prompt_tokens or 0),
+            cached=max(0, details.cached_tokens or 0),
+            completion=max(0, self.completion_tokens or 0),
             calls=1,
         )
 
 
-class Choice(Lenient):
-    message: Text = Text()
-    delta: Text = Text()
-    finish_reason: str = ""
+class Choice(BaseModel):
+    message: Text | None = None
+    delta: Text | None = None
+    finish_reason: str | None = None
 
 
-class Completion(Lenient):
-    """A whole reply, or one chunk of a streamed one."""
+class Completion(BaseModel):
+    """A whole reply, or one chunk of a streamed one: there is one for every token, so no Python runs to read it."""
 
-    choices: list[Choice] = []
+    choices: list[Choice] | None = None
     error: Any = None
     """Some servers answer 200 and put their error here; vLLM does in the middle of a stream."""
     usage: Usage | None = None
+
+    @property
+    def choice(self) -> Choice | None:
+        """We ask for one."""
+        return self.choices[0] if self.choices else None
 
 
 class Models(BaseModel):

@@ -195,10 +195,9 @@ def _app(settings: Settings, opening: Callable[[], AbstractAsyncContextManager[W
         routers=(web.router, *ROUTERS),
         ready=ready,
         document=lambda: document(keys_optional=settings.access != "keys"),
-        guards=(Middleware(Door, max_body_bytes=settings.max_body_bytes),),
+        guards=(Middleware(Door, max_body_bytes=settings.max_body_bytes, most_open=settings.tenant_open_requests),),
         drain=drain,
     )
-    app.mount("/web", web.static())
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, **_cors(settings))
     return app

@@ -52,6 +52,12 @@ class NavigatorLLM:
         """How many steps to plan at a time where nobody says; None: the whole trajectory."""
         return view.horizon_for(problem) if self.profile is Profile.COMPACT else None
 
+    def plans_from_view(self, session: Session) -> bool:
+        """Whether the next plan is made from what is left and the results, whatever the reviews said of them."""
+        engine = session.options.engine
+        # One that is offered no more cannot plan at all; the planning says so.
+        return engine in self.engines and reads_in_view(session, self.on(engine).profile)
+
     async def plan(
         self, session: Session, entries: Sequence[Entry], on_delta: OnDelta, on_usage: OnUsage | None = None
     ) -> tuple[Trajectory, Tokens]:

@@ -5,18 +5,25 @@
 Actions that `decide` returns together may run at the same time; the runner starts those that are not yet under way and
 asks again after every event. Every action ends in one event that takes it off the list, so the loop ends within the
 budget: an instantiation costs a round, a change of plan costs a revision, a failure costs a try.
+
+`decide_ahead(session)` names what may be begun on a bet that the review under way will let the result stand
+(docs/adr/0020-work-begins-ahead-of-a-review.md).
 """
 
 from dataclasses import dataclass
 
+from navigator.session import advance
 from reasonflux.contracts import (
     Budget,
+    Entry,
     Failure,
     FailureKind,
     Outcome,
     Phase,
+    Review,
     Session,
     SessionFinished,
+    StepReviewed,
     StepState,
     Verdict,
 )
@@ -68,6 +75,34 @@ def decide(session: Session) -> tuple[Action, ...]:
     if not session.complete:
         return (Plan(),)
     return (_conclude(session),)
+
+
+def presume(session: Session) -> Entry | None:
+    """The entry that the review under way will most likely become: the result stands. None where nobody may bet on it.
+
+    Work may begin on the strength of it, at the risk of what it costs; about as much as the step under review.
+    """
+    due = [action for action in decide(session) if isinstance(action, ReviewStep)]
+    tried = session.step(due[0].step_id).instantiations[-1] if due else None
+    if tried is None or tried.result is None:
+        return None
+    if session.speculated + tried.usage.total >= session.options.speculation:
+        return None
+    event = StepReviewed(step_id=due[0].step_id, attempt=due[0].attempt, review=Review(verdict=Verdict.CONTINUE))
+    return Entry(seq=session.last_seq + 1, at=session.updated_at, event=event)
+
+
+def decide_ahead(session: Session, *, plans: bool) -> tuple[Action, ...]:
+    """What will be due once the review under way says that the result stands, and is not due yet.
+
+    `plans`: the next plan is made from results alone; otherwise it waits for the review's own words.
+    """
+    presumed = presume(session)
+    if presumed is None:
+        return ()
+    now = decide(session)
+    ahead = (action for action in decide(advance(session, presumed)) if action not in now)
+    return tuple(action for action in ahead if isinstance(action, Instantiate | Plan if plans else Instantiate))
 
 
 def remaining(session: Session) -> Budget:

@@ -110,6 +110,10 @@ class Journal(Protocol):
         """
         ...
 
+    async def ended(self, session_id: str) -> None:
+        """Return once the session has finished or is gone: cheaper than to follow it."""
+        ...
+
     def attending(self, session_id: str) -> AbstractAsyncContextManager[None]:
         """While it is open, a client follows the session, which every replica can know."""
         ...
@@ -180,6 +184,8 @@ class Sessions(Protocol):
     def follow(
         self, session_id: str, after: int = 0, *, deltas: bool = False
     ) -> AsyncGenerator[Entry | Delta, None]: ...
+
+    async def ended(self, session_id: str) -> None: ...
 
     def attending(self, session_id: str) -> AbstractAsyncContextManager[None]: ...
 

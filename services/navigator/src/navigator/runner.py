@@ -5,19 +5,31 @@ the journal and goes on. Work in flight runs at least once; what is committed, a
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
-from navigator.errors import CommitConflict, JournalUnavailable, LeaseLost, SessionNotFound
+from navigator.errors import CommitConflict, JournalUnavailable, LeaseLost
 from navigator.llm import NavigatorLLM
-from navigator.policy import Action, Finish, Instantiate, Plan, Retrieve, ReviewStep, decide, remaining, template_for
+from navigator.policy import (
+    Action,
+    Finish,
+    Instantiate,
+    Plan,
+    Retrieve,
+    ReviewStep,
+    decide,
+    decide_ahead,
+    presume,
+    remaining,
+    template_for,
+)
 from navigator.ports import Claim, Executor, Journal, TemplateStore
 from navigator.session import action_key, advance, fold
-from navigator.work import Meter, Work
+from navigator.work import LiveText, Meter, Work
 from reasonflux.contracts import (
     ActionDropped,
     ActionFailed,
@@ -42,7 +54,6 @@ from reasonflux.contracts import (
     Usage,
     Verdict,
 )
-from reasonflux.engine import OnDelta
 from reasonflux.errors import ReasonFluxError
 
 log = structlog.get_logger()
@@ -81,11 +92,14 @@ class Runner:
 
     async def _loop(self, claim: Claim, session: Session, entries: list[Entry], halt: asyncio.Event) -> Session:
         running: dict[Action, Work] = {}
-        lost = asyncio.create_task(self._until_lost(claim, session.last_seq))
+        ahead: dict[Action, Work] = {}  # begun on a presumed review: held back until it is due
+        lost = asyncio.create_task(self._until_lost(claim))
         try:
             while not session.finished:
-                due = decide(session)
-                if stopped := _stop(running, due):  # the plan changed under them
+                due, next_due = decide(session), decide_ahead(session, plans=self.llm.plans_from_view(session))
+                running |= {action: _counts(ahead.pop(action)) for action in due if action in ahead}
+                stopped = [*_stop(running, due), *_stop(ahead, next_due, ahead=True)]
+                if stopped:  # the plan changed under them
                     session = await self._commit(claim, session, entries, stopped)
                     continue
                 if isinstance(due[0], Finish):
@@ -95,8 +109,10 @@ class Runner:
                         running[action] = self._begin(claim, session, tuple(entries), action)
                 if not running:  # halted
                     return session
-                under_way = [work.task for work in running.values()]
-                await asyncio.wait((lost, *under_way), return_when=asyncio.FIRST_COMPLETED)
+                if not halt.is_set():
+                    self._begin_ahead(claim, session, tuple(entries), next_due, ahead)
+                awaited = [work.task for work in running.values()]
+                await asyncio.wait((lost, *awaited), return_when=asyncio.FIRST_COMPLETED)
                 if lost.done():
                     raise LeaseLost(f"session {session.id} was taken over or ended elsewhere")
                 done = [action for action, work in running.items() if work.task.done()]
@@ -106,16 +122,36 @@ class Runner:
                     del running[action]
             return session
         finally:
-            if self.lost is not None and running:
-                self.lost(session, sum((work.stop() for work in running.values()), Usage()))
-            tasks = (lost, *(work.task for work in running.values()))
+            under_way = [*running.values(), *ahead.values()]
+            if self.lost is not None and under_way:
+                self.lost(session, sum((work.stop() for work in under_way), Usage()))
+            tasks = (lost, *(work.task for work in under_way))
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, claim: Claim, session: Session, entries: Sequence[Entry], action: Action) -> Work:
-        meter = Meter()
-        return Work(asyncio.create_task(self._perform(claim, session, entries, action, meter)), meter)
+    def _begin(
+        self, claim: Claim, session: Session, entries: Sequence[Entry], action: Action, *, held: bool = False
+    ) -> Work:
+        meter, live = Meter(), LiveText(partial(self._publish, claim, action), held=held)
+        return Work(asyncio.create_task(self._perform(session, entries, action, live, meter)), live, meter)
+
+    def _begin_ahead(
+        self,
+        claim: Claim,
+        session: Session,
+        entries: Sequence[Entry],
+        actions: Sequence[Action],
+        ahead: dict[Action, Work],
+    ) -> None:
+        """Begin them on the session as it will be if the review under way lets the result stand."""
+        presumed = presume(session)
+        if presumed is None:
+            return
+        then = advance(session, presumed)
+        for action in actions:
+            if action not in ahead:
+                ahead[action] = self._begin(claim, then, (*entries, presumed), action, held=True)
 
     async def _commit(self, claim: Claim, session: Session, entries: list[Entry], events: Sequence[Event]) -> Session:
         for entry in await self._append(claim, session, events):
@@ -140,7 +176,7 @@ class Runner:
                 return written
 
     async def _perform(
-        self, claim: Claim, session: Session, entries: Sequence[Entry], action: Action, meter: Meter
+        self, session: Session, entries: Sequence[Entry], action: Action, live: LiveText, meter: Meter
     ) -> Event:
         """Carry one action out. It always ends in one event, whatever the world does."""
         kind, step_id = _name(action)
@@ -148,21 +184,8 @@ class Runner:
             # The engine's own deadline is the session's: it fires first and tells what was spent.
             async with asyncio.timeout(max(0.0, remaining(session).seconds) + GRACE_SECONDS):
                 await self._back_off(session, kind, step_id)
-                match action:
-                    case Plan():
-                        show = self._deltas(claim, action)
-                        trajectory, tokens = await self.llm.plan(session, entries, show, meter.navigator)
-                        return PlanMade(trajectory=trajectory, usage=tokens)
-                    case Retrieve():
-                        return await self._retrieve(session, action)
-                    case Instantiate():
-                        return await self._instantiate(claim, session, action, meter)
-                    case ReviewStep():
-                        show = self._deltas(claim, action)
-                        review, tokens = await self.llm.review(session, entries, action.step_id, show, meter.navigator)
-                        return StepReviewed(step_id=action.step_id, attempt=action.attempt, review=review, usage=tokens)
-                    case Finish():
-                        raise AssertionError("finishing is committed by the loop, not performed")
+                async with live:
+                    return await self._carry_out(session, entries, action, live, meter)
         except ReasonFluxError as error:
             spent = meter.at_least(Usage(navigator=error.tokens))
             return ActionFailed(action=kind, step_id=step_id, failure=error.failure, usage=spent)
@@ -177,6 +200,23 @@ class Runner:
             log.exception("action crashed", session=session.id, action=kind.value, step=step_id)
             failure = Failure(kind=FailureKind.INTERNAL, message=f"{type(error).__name__} during {kind.value}")
             return ActionFailed(action=kind, step_id=step_id, failure=failure, usage=meter.spent)
+
+    async def _carry_out(
+        self, session: Session, entries: Sequence[Entry], action: Action, live: LiveText, meter: Meter
+    ) -> Event:
+        match action:
+            case Plan():
+                trajectory, tokens = await self.llm.plan(session, entries, live.say, meter.navigator)
+                return PlanMade(trajectory=trajectory, usage=tokens)
+            case Retrieve():
+                return await self._retrieve(session, action)
+            case Instantiate():
+                return await self._instantiate(session, action, live, meter)
+            case ReviewStep(step_id=step_id, attempt=attempt):
+                review, tokens = await self.llm.review(session, entries, step_id, live.say, meter.navigator)
+                return StepReviewed(step_id=step_id, attempt=attempt, review=review, usage=tokens)
+            case Finish():
+                raise AssertionError("finishing is committed by the loop, not performed")
 
     async def _back_off(self, session: Session, kind: ActionKind, step_id: int | None) -> None:
         """Before another try of what has failed: a service that restarts must be given the time for it."""
@@ -194,37 +234,31 @@ class Runner:
             retrieval = (await self.templates.search(request)).retrievals[0]
         return StepRetrieved(step_id=step.id, retrieval=retrieval)
 
-    async def _instantiate(self, claim: Claim, session: Session, action: Instantiate, meter: Meter) -> StepInstantiated:
-        show = self._deltas(claim, action)
-
+    async def _instantiate(
+        self, session: Session, action: Instantiate, live: LiveText, meter: Meter
+    ) -> StepInstantiated:
         async def on_event(event: InstantiateEvent) -> None:
             if event.restarted:
-                await self._publish(claim, action, "", restarted=True)
+                await live.start_over()
             elif event.delta:
-                await show(event.delta)
+                await live.say(event.delta)
             elif event.spent is not None:
                 await meter.executor(event.spent)
 
         instantiation = await self.executor.instantiate(request_for(session, action), on_event)
         return StepInstantiated(step_id=action.step_id, attempt=action.attempt, instantiation=instantiation)
 
-    def _deltas(self, claim: Claim, action: Action) -> OnDelta:
-        async def show(text: str) -> None:
-            await self._publish(claim, action, text)
-
-        return show
-
-    async def _publish(self, claim: Claim, action: Action, text: str, *, restarted: bool = False) -> None:
+    async def _publish(self, claim: Claim, action: Action, text: str, restarted: bool) -> None:
         kind, step_id = _name(action)
         attempt = getattr(action, "attempt", 1)
         delta = Delta(action=kind, step_id=step_id, attempt=attempt, epoch=claim.epoch, text=text, restarted=restarted)
         await self.journal.publish(claim.session_id, delta)
 
-    async def _until_lost(self, claim: Claim, after: int) -> None:
+    async def _until_lost(self, claim: Claim) -> None:
         """Keep the lease; return when the session is no longer ours: taken over, cancelled or deleted."""
         watchers = [
             asyncio.create_task(self._keep_lease(claim)),
-            asyncio.create_task(self._until_ended(claim.session_id, after)),
+            asyncio.create_task(self._until_ended(claim.session_id)),
         ]
         try:
             await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
@@ -243,18 +277,13 @@ class Runner:
             except LeaseLost:
                 return
 
-    async def _until_ended(self, session_id: str, after: int) -> None:
+    async def _until_ended(self, session_id: str) -> None:
         """A cancellation is in the journal long before the next renewal."""
         while True:
             try:
-                async with contextlib.aclosing(self.journal.follow(session_id, after)) as entries:
-                    async for _ in entries:
-                        pass
-                return
+                return await self.journal.ended(session_id)
             except JournalUnavailable:
                 await asyncio.sleep(self.lease_seconds / 3)
-            except SessionNotFound:
-                return
 
 
 def request_for(session: Session, action: Instantiate) -> InstantiateRequest:
@@ -285,10 +314,20 @@ def on_the_clock(session: Session, claim: Claim) -> Session:
     return session.model_copy(update={"updated_at": max(session.updated_at, claim.at)})
 
 
-def _stop(running: dict[Action, Work], due: Sequence[Action]) -> list[ActionDropped]:
+def _counts(work: Work) -> Work:
+    """Work begun ahead is due now: what it says may be heard."""
+    work.live.release()
+    return work
+
+
+def _stop(running: dict[Action, Work], due: Sequence[Action], *, ahead: bool = False) -> list[ActionDropped]:
     """Stop the work that is not due any more. What it has cost is told; work that cost nothing is not."""
     stopped = [(*_name(action), running.pop(action).stop()) for action in running.keys() - set(due)]
-    return [ActionDropped(action=kind, step_id=step, usage=cost) for kind, step, cost in stopped if cost.all.calls]
+    return [
+        ActionDropped(action=kind, step_id=step, usage=cost, ahead=ahead)
+        for kind, step, cost in stopped
+        if cost.all.calls
+    ]
 
 
 def _name(action: Action) -> tuple[ActionKind, int | None]:

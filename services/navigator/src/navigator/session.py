@@ -149,7 +149,8 @@ def _failed(session: Session, event: ActionFailed) -> Change:
 
 
 def _dropped(session: Session, event: ActionDropped) -> Change:
-    return {"usage": session.usage + event.usage}
+    lost = event.usage.all.total if event.ahead else 0
+    return {"usage": session.usage + event.usage, "speculated": session.speculated + lost}
 
 
 def _restarted(session: Session, event: StepRestarted) -> Change:

@@ -54,6 +54,9 @@ class Settings(EngineSettings):
     )
     tenant_tokens: int | None = Field(default=None, ge=1, description="tokens a minute of such a tenant")
     tenant_sessions: int | None = Field(default=None, ge=1, description="sessions at a time of such a tenant")
+    tenant_open_requests: int | None = Field(
+        default=None, ge=1, description="requests of a tenant under way at a time in each process, streams included"
+    )
     room_sessions: int | None = Field(
         default=None, ge=1, description="sessions under way or waiting in the whole deployment; more are refused (429)"
     )

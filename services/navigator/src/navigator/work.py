@@ -1,7 +1,10 @@
 """An action under way: its task, and what it has cost so far, for the case that a change of plan stops it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 from navigator.session import usage_of
 from reasonflux.contracts import Event, Tokens, Usage
@@ -24,9 +27,60 @@ class Meter:
         return max(self.spent, told, key=lambda usage: usage.all.total)
 
 
+class LiveText:
+    """An action's text on its way to those who follow. An engine never waits for them: what it says while one piece
+    is being sent goes with the next. Leaving the context sends the rest; a cancelled action says no more. `held`: the
+    text waits until it is released, or for ever.
+    """
+
+    def __init__(self, send: Callable[[str, bool], Awaitable[None]], *, held: bool = False) -> None:
+        self._send, self._held = send, held
+        self._text, self._void = "", False
+        self._sending: asyncio.Task[None] | None = None
+
+    async def say(self, text: str) -> None:
+        self._text += text
+        self._go_on()
+
+    async def start_over(self) -> None:
+        """What has been said so far is void."""
+        self._text, self._void = "", True
+        self._go_on()
+
+    def release(self) -> None:
+        if self._held:
+            self._held = False
+            self._go_on()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+        if self._held:  # its outcome will tell it all, if it ever counts
+            self._text, self._void = "", False
+        if self._sending is not None:
+            if kind is asyncio.CancelledError:
+                self._sending.cancel()
+            await asyncio.wait((self._sending,))
+
+    def _go_on(self) -> None:
+        if not self._held and (self._sending is None or self._sending.done()):
+            self._sending = asyncio.create_task(self._send_all())
+
+    async def _send_all(self) -> None:
+        while self._text or self._void:
+            if self._void:
+                self._void = False
+                await self._send("", True)
+            text, self._text = self._text, ""
+            if text:
+                await self._send(text, False)
+
+
 @dataclass(frozen=True)
 class Work:
     task: "asyncio.Task[Event]"
+    live: LiveText
     meter: Meter = field(default_factory=Meter)
 
     def stop(self) -> Usage:

@@ -46,6 +46,11 @@ class Options(Contract):
         "steps beyond them retrieve",
     )
     max_revisions: int = Field(default=3, ge=0, description="changes of plan before the session gives up")
+    speculation: int = Field(
+        default=0,
+        ge=0,
+        description="tokens that may be lost to work begun while the last step is still under review; 0: it waits",
+    )
     sampling: Sampling = Sampling()
 
 
@@ -120,6 +125,7 @@ class ActionDropped(Contract):
     action: ActionKind
     step_id: int | None = None
     usage: Usage = Usage()
+    ahead: bool = Field(default=False, description="begun ahead of a review, whose verdict then went another way")
 
 
 class StepRestarted(Contract):

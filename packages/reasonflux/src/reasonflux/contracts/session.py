@@ -70,6 +70,7 @@ class Session(Contract):
     answer: str | None = None
     explanation: str = ""
     usage: Usage = Usage()
+    speculated: int = Field(default=0, description="tokens of work begun ahead of a verdict that went another way")
     started_at: datetime
     updated_at: datetime
     last_seq: int = 1

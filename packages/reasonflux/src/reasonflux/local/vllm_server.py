@@ -44,6 +44,7 @@ def _forking_server(argv: list[str]) -> tuple[Any, Any]:
         raise AttributeError("vllm.v1.engine.utils.get_mp_context is gone")
     vars(engine_processes)["get_mp_context"] = lambda: multiprocessing.get_context("fork")
     args = cli_args.make_arg_parser(parser).parse_args(argv)
+    args.model = args.model_tag or args.model  # as `vllm serve MODEL` takes it
     entry.configure_logging_from_args(args)
     cli_args.validate_parsed_serve_args(args)
     return entry.run_server, args

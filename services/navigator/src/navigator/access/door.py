@@ -3,6 +3,10 @@
 It stands before the routes, so no endpoint can forget it.
 """
 
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -18,11 +22,14 @@ from navigator.access.keys import Scope as May
 from navigator.access.metrics import AccessMetrics
 from navigator.access.ports import Keys
 from navigator.access.visit import Visit
-from reasonflux.errors import Forbidden, ReasonFluxError, ServiceUnavailable, Unauthorized
-from reasonflux.service import error_response
+from reasonflux.errors import Forbidden, InvalidRequest, RateLimited, ReasonFluxError, ServiceUnavailable, Unauthorized
+from reasonflux.service import error_response, failure_response
 
 GUARDED = "/v1"
 """Probes, metrics and documentation are open; do not publish /metrics."""
+
+MAX_HEADER_BYTES = 65_536
+BODY_SECONDS = 30.0
 
 READING = frozenset({"/v1/mathml"})
 """Asked with POST because of their length; they start nothing."""
@@ -52,6 +59,12 @@ class Doorkeeper:
             raise
         return Visit(caller, self._gate)
 
+    def too_many_open(self) -> RateLimited:
+        """The answer to one request more than a tenant may have under way here."""
+        self._metrics.refused("open")
+        hint = "wait for one to end, or close a stream that nobody reads"
+        return RateLimited("the limit of requests under way at a time is reached", hint=hint, retry_after=1.0)
+
     async def _caller(self, authorization: str) -> Caller:
         kind, _, key = authorization.partition(" ")
         if kind.lower() != "bearer" or not key.strip():
@@ -65,21 +78,34 @@ class Doorkeeper:
 
 
 class Door:
-    """ASGI middleware. The doorkeeper stands in `app.state.doorkeeper` while the service runs."""
+    """ASGI middleware. The doorkeeper stands in `app.state.doorkeeper` while the service runs.
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
-        self._app, self._most = app, max_body_bytes
+    `body_seconds`: how long a body may pause on its way. `most_open`: requests of one tenant that are under way at a
+    time in this process, streams included; None: no limit.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int, body_seconds: float = BODY_SECONDS, most_open: int | None = None
+    ) -> None:
+        self._app, self._most, self._body_seconds, self._most_open = app, max_body_bytes, body_seconds, most_open
+        self._open: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _guarded(scope):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            failure = InvalidRequest(f"the headers are larger than {MAX_HEADER_BYTES} bytes").failure
+            await failure_response(failure, status=431)(scope, receive, send)
+            return
         try:
             doorkeeper = getattr(scope["app"].state, "doorkeeper", None)
             if doorkeeper is None:
                 raise ServiceUnavailable("the navigator is starting or stopping")
             visit = await doorkeeper.visit(headers.get("authorization", ""), scope["method"], _path(scope))
+            if self._most_open is not None and self._open[visit.caller.tenant] >= self._most_open:
+                raise doorkeeper.too_many_open()
         except ReasonFluxError as error:
             await error_response(error)(scope, receive, send)
             return
@@ -90,18 +116,34 @@ class Door:
                 MutableHeaders(scope=message).update(visit.standing.headers)
             await send(message)
 
-        await self._app(scope, self._bounded(headers, receive), answer)
+        with self._counted(visit.caller.tenant):
+            await self._app(scope, self._bounded(headers, receive), answer)
+
+    @contextmanager
+    def _counted(self, tenant: str) -> Iterator[None]:
+        self._open[tenant] += 1
+        try:
+            yield
+        finally:
+            self._open[tenant] -= 1
+            if not self._open[tenant]:
+                del self._open[tenant]
 
     def _bounded(self, headers: Headers, receive: Receive) -> Receive:
-        """The body, and an error in place of what is too much of it."""
+        """The body, and an error in place of what is too much of it, or does not come."""
         told = headers.get("content-length", "")
         announced = int(told) if told.isascii() and told.isdigit() else 0
-        seen = 0
+        seen, complete = 0, False
 
         async def bounded() -> Message:
-            nonlocal seen
+            nonlocal seen, complete
             if announced <= self._most:
-                message = await receive()
+                try:
+                    async with asyncio.timeout(None if complete else self._body_seconds):
+                        message = await receive()
+                except TimeoutError as error:
+                    raise HTTPException(408, f"the body did not arrive within {self._body_seconds:g} s") from error
+                complete = not message.get("more_body", False)
                 seen += len(message.get("body", b""))
                 if seen <= self._most:
                     return message

@@ -11,7 +11,7 @@ class AccessMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._refused = Counter(
             "reasonflux_requests_refused",
-            "Requests refused before any work: unauthorized, forbidden, requests, tokens, sessions, room",
+            "Requests refused before any work: unauthorized, forbidden, open, requests, tokens, sessions, room",
             ("reason",),
             registry=registry,
         )

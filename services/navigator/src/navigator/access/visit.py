@@ -81,6 +81,10 @@ class TenantsSessions:
             async for item in items:
                 yield item
 
+    async def ended(self, session_id: str) -> None:
+        await self._check(session_id)
+        await self._journal.ended(session_id)
+
     @asynccontextmanager
     async def attending(self, session_id: str) -> AsyncIterator[None]:
         await self._check(session_id)

@@ -99,13 +99,8 @@ async def _plain(request: Request, navigator: OpenNavigator, asked: ChatRequest,
 
 async def _to_the_end(navigator: OpenNavigator, session_id: str) -> tuple[Session, str]:
     """The finished session and how it went, in words."""
-    narrator, entries, said = Narrator(), [], ""
-    async with aclosing(navigator.follow(session_id)) as items:
-        async for item in items:
-            said += narrator.hear(item)
-            if isinstance(item, Entry):
-                entries.append(item)
-    return fold(session_id, entries), said
+    entries, narrator = await navigator.to_the_end(session_id), Narrator()
+    return fold(session_id, entries), "".join(narrator.hear(entry) for entry in entries)
 
 
 async def _chunks(navigator: OpenNavigator, asked: ChatRequest, session_id: str) -> streaming.Frames:

@@ -89,6 +89,12 @@ class OpenNavigator:
             async for item in items:
                 yield item
 
+    async def to_the_end(self, session_id: str) -> tuple[Entry, ...]:
+        """The whole journal, once the session has finished. Raises SessionNotFound."""
+        async with self.journal.attending(session_id):
+            await watching.persist(lambda: self.journal.ended(session_id))
+            return await watching.persist(lambda: self.journal.read(session_id))
+
     async def cancel(self, session_id: str) -> Session:
         """End the session now; one that is finished stays as it is. Raises SessionNotFound."""
         cancelled = await self.journal.cancel(session_id)

@@ -47,7 +47,7 @@ def answer_in(reply: str) -> str | None:
     if not (said.startswith(before) and said.endswith(after)):
         return None
     answer = said[len(before) : -len(after)]
-    return answer if answer and "\n" not in answer else None
+    return answer if answer and "\n" not in answer and "\\boxed" not in answer else None
 
 
 def results_of(session: Session) -> tuple[KnownResult, ...]:

@@ -17,7 +17,7 @@ from navigator.api.response_shapes import narration, response
 from navigator.api.watching import unless_left
 from navigator.errors import CursorExpired, SessionNotFound
 from navigator.session import fold
-from reasonflux.contracts import Entry, Outcome
+from reasonflux.contracts import Outcome
 from reasonflux.errors import Conflict, NotFound, ReasonFluxError
 from reasonflux.service import failure_response
 
@@ -107,7 +107,7 @@ async def _started(navigator: OpenNavigator, asked: ResponseRequest, library: st
 
 
 async def _plain(request: Request, navigator: OpenNavigator, asked: ResponseRequest, session_id: str) -> Response:
-    entries = await unless_left(request, _to_the_end(navigator, session_id), lambda: navigator.left(session_id))
+    entries = await unless_left(request, navigator.to_the_end(session_id), lambda: navigator.left(session_id))
     if asked.store is False:
         await _forget(navigator, session_id)
     if entries is None:
@@ -121,11 +121,6 @@ async def _plain(request: Request, navigator: OpenNavigator, asked: ResponseRequ
 async def _forget(navigator: OpenNavigator, session_id: str) -> None:
     with suppress(SessionNotFound):
         await watching.persist(lambda: navigator.journal.delete(session_id))
-
-
-async def _to_the_end(navigator: OpenNavigator, session_id: str) -> list[Entry]:
-    async with aclosing(navigator.follow(session_id)) as items:
-        return [item async for item in items if isinstance(item, Entry)]
 
 
 async def _view(navigator: OpenNavigator, session_id: str) -> dict[str, Any]:

@@ -8,9 +8,15 @@ from typing import Any
 
 from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import Receive, Scope, Send
 
 from reasonflux.contracts import ErrorBody, Failure
+from reasonflux.observing import logger
 from reasonflux.service import HEARTBEAT_SECONDS
+
+STALLED_SECONDS = 60.0
+"""A client that takes nothing for so long is let go. Its session goes on: whoever asks again finds it."""
 
 DONE = ServerSentEvent("[DONE]", sep="\n")
 
@@ -39,14 +45,23 @@ def event_stream(
             # Shielded: the cancelled session ends the stream, and the stream's end stops whoever watches the client.
             await asyncio.shield(asyncio.ensure_future(left()))
 
-    return EventSourceResponse(
+    return _Stream(
         body(),
         headers={"Cache-Control": "no-cache, no-transform", **(headers or {})},
         client_close_handler_callable=gone,
         ping=heartbeat,
+        send_timeout=STALLED_SECONDS,
         ping_message_factory=lambda: ServerSentEvent(comment="heartbeat", sep="\n"),
         sep="\n",
     )
+
+
+class _Stream(EventSourceResponse):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            logger.info("a client has stopped reading its stream", seconds=self.send_timeout)
 
 
 def data(frame: Mapping[str, Any], *, event: str | None = None) -> ServerSentEvent:

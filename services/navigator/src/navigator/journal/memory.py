@@ -158,6 +158,12 @@ class MemoryJournal:
             async for item in follow(look, mailbox, after, self._safety_read):
                 yield item
 
+    async def ended(self, session_id: str) -> None:
+        mailbox = Mailbox(deltas=False)
+        with _standing_in(self._followers.setdefault(session_id, set()), mailbox):
+            while session_id in self._records and not self._records[session_id].finished:
+                await mailbox.take(self._safety_read)
+
     @asynccontextmanager
     async def attending(self, session_id: str) -> AsyncIterator[None]:
         with self._here.attending(session_id):

@@ -161,6 +161,16 @@ class RedisJournal:
             async for item in follow(look, mailbox, after, self._safety_read):
                 yield item
 
+    async def ended(self, session_id: str) -> None:
+        mailbox = Mailbox(deltas=False)
+        async with self._listener.listening(f"{self._root}end:{session_id}", mailbox, self._safety_read):
+            while True:
+                mailbox.forget(LOOK_AGAIN)
+                with redis_errors():
+                    if await self._redis.hget(f"{self._root}session:{session_id}", "state") != "running":
+                        return
+                await mailbox.take(self._safety_read)
+
     @asynccontextmanager
     async def attending(self, session_id: str) -> AsyncIterator[None]:
         """A process with clients subscribes to a channel on which nothing is said: Redis knows who is there, and
@@ -232,7 +242,7 @@ class RedisJournal:
         return unquote(str(listed).removeprefix("sessions:"))
 
     async def delete(self, session_id: str) -> None:
-        reply = await self._run("delete", session_id)
+        reply = await self._run("delete", session_id, _token())
         if reply[0] == "missing":
             raise _unknown(session_id)
 

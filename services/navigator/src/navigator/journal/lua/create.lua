@@ -8,13 +8,14 @@ if idem ~= '' then
     return {known[2] == fingerprint and 'ok' or 'reused', known[1]}
   end
 end
-local before = redis.call('HMGET', session, 'state', 'token')
+-- Not the token of the last call: a worker may have gone on with the session before a lost reply is asked for again.
+local before = redis.call('HMGET', session, 'state', 'born')
 if before[1] then
   return {before[2] == token and 'ok' or 'exists', id}
 end
 
 redis.call('HSET', session, 'state', 'running', 'epoch', 0, 'owner', '', 'sessions', sessions, 'idem', idem,
-  'keep', keep, 'webhook', webhook)
+  'keep', keep, 'webhook', webhook, 'born', token)
 append(id, 1, {first}, false, token, true)
 redis.call('ZADD', root .. sessions, redis.call('INCR', root .. 'created'), id)
 redis.call('ZADD', root .. 'deadlines', now() + seconds, id)

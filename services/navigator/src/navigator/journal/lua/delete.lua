@@ -1,9 +1,9 @@
-local id = ARGV[2]
+local id, token = ARGV[2], ARGV[3]
 local session = root .. 'session:' .. id
 
 local held = redis.call('HMGET', session, 'sessions', 'idem')
 if not held[1] then
-  return {'missing'}
+  return {redis.call('GET', root .. 'deleted:' .. id) == token and 'ok' or 'missing'}
 end
 redis.call('ZREM', runnable, id)
 redis.call('ZREM', root .. 'deadlines', id)
@@ -13,5 +13,7 @@ if held[2] ~= '' then
   redis.call('DEL', root .. held[2])
 end
 redis.call('DEL', session, root .. 'events:' .. id)
+redis.call('SET', root .. 'deleted:' .. id, token, 'EX', 60) -- for the same call, when its reply was lost
 redis.call('PUBLISH', root .. 'live:' .. id, 'again')
+redis.call('PUBLISH', root .. 'end:' .. id, 'again')
 return {'ok'}

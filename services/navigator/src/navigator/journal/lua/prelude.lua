@@ -4,16 +4,19 @@
 -- All other keys carry the same hash tag, and are named here and in redis_journal.py only:
 --   runnable         ZSET    session -> end of its lease; an end in the past means free since then
 --   session:<id>     HASH    state (running, finished), epoch, owner, next, claims, token, at, sessions, idem,
---                            keep (milliseconds from its end), webhook (yes or empty), notices (tries)
+--                            keep (milliseconds from its end), webhook (yes or empty), notices (tries),
+--                            born (the token of the call that created it)
 --   events:<id>      STREAM  entry <seq>-0: at, event
 --   sessions:<tenant>  ZSET  session -> order of creation
 --   idem:<tenant>:<key>  HASH  session, fingerprint
 --   created          counter
+--   deleted:<id>     STRING  the token of the call that deleted it, for a minute
 --   deadlines        ZSET    running session -> when its time is over
 --   notices          ZSET    finished session -> when its webhook is called (again)
 -- A finished session's own keys expire by themselves; lists drop it when they meet it.
 -- Channels: live:<id> (the last seq after each append; deltas; 'again' when deleted), wake (a session is free),
--- audience:<id> (silent: its subscribers are the processes whose clients follow the session).
+-- audience:<id> (silent: its subscribers are the processes whose clients follow the session), end:<id> ('again' once
+-- the session is finished or deleted).
 -- Times are microseconds of Redis TIME: fine enough to keep the order in which sessions became free.
 
 local runnable, root = KEYS[1], ARGV[1]
@@ -38,6 +41,7 @@ local function append(id, seq, payloads, finished, token, progress)
   end
   if finished then
     redis.call('HSET', session, 'state', 'finished')
+    redis.call('PUBLISH', root .. 'end:' .. id, 'again')
     redis.call('ZREM', runnable, id)
     redis.call('ZREM', root .. 'deadlines', id)
     local held = redis.call('HMGET', session, 'keep', 'webhook', 'idem')

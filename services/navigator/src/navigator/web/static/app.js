@@ -1,19 +1,21 @@
 // Starts the page: one screen at a time, drawn at most once a frame.
 
-import { patch } from "./dom.js";
+import { h, patch } from "./dom.js";
 import { Refused, useKey } from "./api.js";
 import { whenFormulasArrive } from "./formulas.js";
 import { route } from "./routes.js";
 import { shell } from "./views/shell.js";
-import * as compare from "./screens/compare.js";
-import * as home from "./screens/home.js";
-import * as library from "./screens/library.js";
-import * as session from "./screens/session.js";
-import * as sessions from "./screens/sessions.js";
-import * as solution from "./screens/solution.js";
-import * as template from "./screens/template.js";
 
-const SCREENS = { home, sessions, session, solution, compare, library, template };
+/** Screens are loaded when they are first gone to. */
+const SCREENS = {
+  home: () => import("./screens/home.js"),
+  sessions: () => import("./screens/sessions.js"),
+  session: () => import("./screens/session.js"),
+  solution: () => import("./screens/solution.js"),
+  compare: () => import("./screens/compare.js"),
+  library: () => import("./screens/library.js"),
+  template: () => import("./screens/template.js"),
+};
 const THEME = "reasonflux.theme";
 const page = document.getElementById("page");
 const state = { asksKey: false, keyRefused: "", theme: localStorage.getItem(THEME) ?? "system", help: false };
@@ -77,19 +79,22 @@ const act = {
   },
 };
 
-function arrive() {
+async function arrive() {
   const at = route(location.href);
-  if (shown?.screen.update?.(at) && shown.at.screen === at.screen) shown.at = at;
-  else {
-    shown?.screen.close?.();
-    const opened = SCREENS[at.screen];
-    shown = { at, screen: opened ? opened.open(at, app) : { view: () => missing(), title: () => "Not found" } };
+  if (shown?.at.screen === at.screen && shown.screen.update?.(at)) {
+    shown.at = at;
+    return app.draw();
   }
-  app.draw();
+  shown?.screen.close?.();
+  const address = location.href;
+  const opened = await SCREENS[at.screen]?.();
+  if (address !== location.href) return undefined; // gone on meanwhile
+  shown = { at, screen: opened ? opened.open(at, app) : { view: missing, title: () => "Not found" } };
+  return app.draw();
 }
 
 function missing() {
-  return "There is no such page.";
+  return [h("h1", null, "There is no such page"), h("p", null, "What is there is in the menu above.")];
 }
 
 function draw() {

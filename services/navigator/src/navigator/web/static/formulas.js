@@ -44,7 +44,8 @@ export function formulasKnown() {
 
 function shown(piece, place) {
   if (!piece.mathml) return piece.text;
-  return leaf(`${place}:${piece.mathml}`, () => element(piece.mathml, piece.text));
+  const made = leaf(`${place}:${piece.mathml}`, () => element(piece.mathml, piece.text));
+  return piece.mathml.includes('display="block"') ? h("span", { class: "display" }, made) : made;
 }
 
 function want(text) {

@@ -1,6 +1,6 @@
 // Where the cost went: a bar for each step, what there was to spend, and when who worked.
 
-import { h } from "../dom.js";
+import { h, memo } from "../dom.js";
 import { plus, total } from "../fold.js";
 import { count, seconds, some } from "../words.js";
 
@@ -8,23 +8,31 @@ const ROLES = ["navigator", "executor", "store"];
 const NONE = { prompt: 0, cached: 0, completion: 0, calls: 0 };
 
 export function costs(session, steps, plans, start) {
-  const rows = costRows(steps, plans);
+  const told = costRows(steps, plans);
   return h("section", { class: "costs", "aria-labelledby": "costs-title" },
     h("h2", { id: "costs-title" }, "Cost"),
     budget(session),
-    rows.length ? bars(rows, start, Date.parse(session.updated_at)) : null);
+    told.length ? bars(told, start, Date.parse(session.updated_at), session.outcome === null) : null);
 }
 
 /** Planning, then each step: its exchanges, and its tokens by role. Pure. */
 export function costRows(steps, plans) {
   const planning = plans.map(({ exchange }) => exchange).filter(Boolean);
   const all = [...(planning.length ? [{ id: "plan", exchanges: planning }] : []), ...steps.values()];
-  return all.filter(({ exchanges }) => exchanges.length).map(({ id, exchanges, struck }) => ({
+  return all.filter(({ exchanges }) => exchanges.length).map(costRow);
+}
+
+const rows = new WeakMap();
+
+/** One row; the same one for the same exchanges. */
+function costRow({ id, exchanges, struck }) {
+  if (!rows.has(exchanges) || rows.get(exchanges).struck !== Boolean(struck)) rows.set(exchanges, {
     id,
     exchanges,
     struck: Boolean(struck),
     roles: Object.fromEntries(ROLES.map((role) => [role, exchanges.filter((one) => one.role === role).reduce((sum, { tokens }) => plus(sum, tokens), NONE)])),
-  }));
+  });
+  return rows.get(exchanges);
 }
 
 function budget({ options: { budget: whole }, usage, rounds, started_at: start, updated_at: now }) {
@@ -50,9 +58,11 @@ function figure(name, used, whole, said) {
   ];
 }
 
-function bars(rows, start, end) {
+function bars(rows, start, end, growing) {
   const most = Math.max(1, ...rows.map(({ roles }) => ROLES.reduce((sum, role) => sum + total(roles[role]), 0)));
-  const span = Math.max(1, end - start);
+  const took = Math.max(1, end - start);
+  // While it runs the scale grows by leaps: not every event moves every bar.
+  const span = growing ? 1.5 ** Math.ceil(Math.log(took) / Math.log(1.5)) : took;
   return h("div", { class: "bars-frame" },
     h("ul", { class: "legend", "aria-hidden": "true" },
       h("li", { "data-role": "navigator" }, "navigator"), h("li", { "data-role": "executor" }, "executor"), h("li", { "data-role": "cached" }, "cached")),
@@ -61,13 +71,13 @@ function bars(rows, start, end) {
         h("caption", { class: "visually-hidden" }, "Tokens and time of each step"),
         h("colgroup", null, h("col", { class: "col-step" }), h("col", { class: "col-tokens" }), h("col", null)),
         h("thead", { class: "visually-hidden" }, h("tr", null, ["Step", "Tokens", "Time"].map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", null, rows.map((row) => barRow(row, most, start, span))))));
+        h("tbody", null, rows.map((row) => memo(row.id, barRow, row, most, start, span))))));
 }
 
 function barRow({ id, exchanges, roles, struck }, most, start, span) {
   const sum = ROLES.reduce((all, role) => all + total(roles[role]), 0);
-  return h("tr", { key: id, class: struck ? "struck" : null },
-    h("th", { scope: "row" }, id === "plan" ? "plan" : h("a", { href: `#step-${id}` }, id)),
+  return h("tr", { class: struck ? "struck" : null },
+    h("th", { scope: "row" }, id === "plan" ? "plan" : h("span", null, h("span", { class: "visually-hidden" }, "step "), id)),
     h("td", { class: "tokens" },
       h("span", { class: "bar-line" }, ["navigator", "executor"].map((role) => [
         part(role, total(roles[role]) - roles[role].cached, most), part(`${role} cached`, roles[role].cached, most)])),

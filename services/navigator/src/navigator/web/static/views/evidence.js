@@ -10,9 +10,9 @@ export function evidence(state, told, library, exchanges, statements, act) {
   const { retrieval, instantiations } = state;
   return h("div", { class: "evidence" },
     given(state.step, statements),
-    retrieval && search(retrieval, library),
+    retrieval && search(retrieval, library, state.step.id),
     retrieval?.template && card(retrieval.template, instantiations.at(-1), library),
-    told?.exchanges.length ? ledger(told.exchanges, exchanges, act) : null);
+    told?.exchanges.length ? ledger(told.exchanges, exchanges, act, told.id) : null);
 }
 
 /** What the executor saw of the problem: nothing but this. */
@@ -24,14 +24,14 @@ function given({ uses }, statements) {
     h("dl", { class: "given" }, seen.map(({ id, text }) => [h("dt", null, id), h("dd", null, prose(text))])));
 }
 
-function search({ query, candidates, template }, library) {
+function search({ query, candidates, template }, library, id) {
   return h("section", null,
     h("h4", null, "What was looked for"),
     h("p", { class: "query" },
       query.name && h("strong", null, query.name), query.text && query.text !== query.name && [" ", query.text],
       query.tags.map((tag) => [" ", h("span", { class: "tag" }, tag)])),
     candidates.length
-      ? h("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": "Candidates" },
+      ? h("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": `Candidates for step ${id}` },
         h("table", { class: "candidates" },
           h("caption", { class: "visually-hidden" }, "Candidates by score"),
           h("thead", null, h("tr", null, ["Candidate", "Score", "Matched", "Parts"].map((name) => h("th", { scope: "col" }, name)))),
@@ -99,10 +99,10 @@ export function substituted(text, values) {
 const DOES = { plan: "planned", retrieve: "looked up", instantiate: "carried out", review: "reviewed" };
 
 /** Who was asked what, and what it cost. */
-function ledger(all, exchanges, act) {
+function ledger(all, exchanges, act, id) {
   return h("section", null,
     h("h4", null, "Exchanges"),
-    h("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": "Exchanges" },
+    h("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": `Exchanges of step ${id}` },
       h("table", { class: "ledger" },
         h("caption", { class: "visually-hidden" }, "Exchanges and their cost"),
         h("thead", null, h("tr", null, ["Who", "What", "Prompt", "Cached", "Written", "Time", "Asked"].map((name) => h("th", { scope: "col" }, name)))),

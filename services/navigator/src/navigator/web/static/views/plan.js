@@ -1,6 +1,6 @@
 // The plan: what the navigator took the problem for, the trajectory as a graph, and every change of it.
 
-import { h } from "../dom.js";
+import { h, memo } from "../dom.js";
 import { prose } from "../formulas.js";
 import { depths, layout } from "../graph.js";
 import { resultOf, total } from "../fold.js";
@@ -63,15 +63,25 @@ function revision(change, session) {
 
 function graph(session) {
   const dense = session.steps.length >= DENSE_FROM;
-  const size = dense ? DENSE : fitting(depths(session.steps));
-  const { nodes, edges, width, height } = layout(session.steps, size);
+  const { size, nodes, edges, width, height } = drawing(session.steps, dense);
   const busy = running(session);
-  const drawn = nodes.map((node) => nodeView(node, session, size, dense, busy));
-  return h("div", { class: dense ? "graph dense" : "graph", tabindex: 0, role: "region", "aria-label": "The trajectory as a graph" },
+  const states = new Map(session.steps.map((state) => [state.step.id, state]));
+  return h("div", { class: dense ? "graph dense scroller" : "graph scroller", tabindex: 0, role: "region", "aria-label": "The trajectory as a graph" },
     h("div", { class: "canvas", style: { width: `${width}px`, height: `${height}px` } },
       h("svg", { width, height, "aria-hidden": "true" },
-        edges.map((edge) => h("path", { key: edge.key, d: edge.path, class: edgeClass(edge, session, busy) }))),
-      drawn));
+        edges.map((edge) => memo(edge.key, edgeView, edge, edgeClass(states.get(edge.to), busy)))),
+      nodes.map((node) => memo(node.id, nodeView, node, states.get(node.id), size, dense, busy.has(node.id)))));
+}
+
+let drawn = null;
+
+/** Places of nodes and edges. They change only with the plan, so they are kept from one event to the next. */
+function drawing(states, dense) {
+  const plan = states.map(({ step }) => step);
+  if (drawn?.dense === dense && drawn.plan.length === plan.length && plan.every((step, n) => step === drawn.plan[n])) return drawn;
+  const size = dense ? DENSE : fitting(depths(states));
+  drawn = { dense, plan, size, ...layout(states, size) };
+  return drawn;
 }
 
 /** Nodes as wide as a page has room for: a graph that needs no scrolling is seen at once. */
@@ -81,19 +91,21 @@ function fitting(columns) {
   return { ...WIDE, width, gapX };
 }
 
-function edgeClass(edge, session, busy) {
-  const state = session.steps.find(({ step }) => step.id === edge.to);
-  if (state?.phase === "dropped") return "edge struck";
-  return busy.has(edge.to) ? "edge busy" : "edge";
+function edgeClass(state, busy) {
+  if (state.phase === "dropped") return "edge struck";
+  return busy.has(state.step.id) ? "edge busy" : "edge";
 }
 
-function nodeView({ id, x, y }, session, size, dense, busy) {
+function edgeView({ path }, name) {
+  return h("path", { d: path, class: name });
+}
+
+function nodeView({ id, x, y }, state, size, dense, busy) {
   const style = { left: `${x}px`, top: `${y}px`, width: `${size.width}px`, height: `${size.height}px` };
-  const state = session.steps.find(({ step }) => step.id === id);
   const { phase, step } = state;
   const result = resultOf(state);
-  const label = `Step ${id}: ${step.goal}, ${busy.has(id) ? "under way" : phase}`;
-  return h("a", { key: id, class: "node", href: `#step-${id}`, style, "data-phase": busy.has(id) ? "busy" : phase, "aria-label": label },
+  const label = `Step ${id}: ${step.goal}, ${busy ? "under way" : phase}`;
+  return h("a", { class: "node", href: `#step-${id}`, style, "data-phase": busy ? "busy" : phase, "aria-label": label },
     h("span", { class: "node-id" }, id),
     !dense && h("span", { class: "node-goal" }, short(step.goal, 70)),
     !dense && result !== null && h("span", { class: "node-result" }, short(result, 18)));

@@ -40,7 +40,7 @@ function keyForm(state, act) {
     const form = event.target;
     act.enterKey(form.elements.key.value, form.elements.keep.checked);
   };
-  return h("form", { class: "notice key-form", key: "key", onsubmit: submit, "aria-label": "API key" },
+  return h("form", { class: "notice key-form", key: "key", onsubmit: submit, "aria-label": "Enter a key" },
     h("p", null, state.keyRefused || "This deployment may ask for an API key. It is kept in memory only, unless you say otherwise."),
     h("label", null, "API key", h("input", { type: "password", name: "key", autocomplete: "off", spellcheck: "false", placeholder: "rf_…" })),
     h("label", { class: "inline" }, h("input", { type: "checkbox", name: "keep" }), "until this tab is closed"),
