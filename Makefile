@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down status test check format train-tiny eval bench-calculator bench-retrieval bench-index constraints clean
+.PHONY: help install demo up down status test test-clients test-compose check format train-tiny eval results bench-calculator bench-retrieval bench-index constraints clean
 
 BIN := .venv/bin
 REASONFLUX := $(BIN)/reasonflux
@@ -34,6 +34,13 @@ status: install  ## show what runs and where
 test: install  ## run every test; TEST_ARGS="tests/unit -k name" runs some
 	@$(BIN)/pytest $(TEST_ARGS)
 
+test-clients: install  ## install OpenAI-compatible clients and run them unmodified against the embedded stack
+	@scripts/install-clients.sh
+	@$(BIN)/pytest tests/clients $(TEST_ARGS)
+
+test-compose: install  ## build the images, bring docker compose up (profile cpu), solve, crash each part, take it down
+	@REASONFLUX_TEST_COMPOSE=1 $(BIN)/pytest tests/compose $(TEST_ARGS)
+
 check: install  ## ruff, mypy --strict, import-linter, and every template worked through
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -51,6 +58,10 @@ train-tiny: install  ## train the shipped weights from scratch (about 100 CPU-mi
 eval: install  ## score the running stack on held-out problems; EVAL_ARGS="…" chooses others
 	@$(REASONFLUX) eval $(EVAL_ARGS)
 
+results: install  ## draw docs/results from the stored reports of studies and of the training
+	@$(REASONFLUX) eval results
+	@$(REASONFLUX) train results
+
 bench-calculator: install  ## time ordinary expressions through the jailed calculator
 	@$(BIN)/python packages/calculator/benchmarks/expression_latency.py
 
@@ -66,4 +77,4 @@ constraints: install  ## write constraints.txt anew from .venv
 	@mv constraints.partial constraints.txt
 
 clean: down  ## stop the stack and delete .venv and .reasonflux
-	@rm -rf .venv .reasonflux
+	@rm -rf .venv .venv-clients tests/clients/node_modules .reasonflux
