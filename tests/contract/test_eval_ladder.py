@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,32 +19,43 @@ from typer.testing import CliRunner
 
 from evaluation import cli, showing
 from evaluation.attempt import Attempt, Task, Verdict
+from evaluation.opening import Places, reachable
+from evaluation.questions import LadderQuestions
 from evaluation.report import Report, report
-from evaluation.runs import Journal, LadderRun, carry_out, read
+from evaluation.running import finish, start
+from evaluation.runs import Journal, RunSpec, carry_out, read
+from evaluation.strategies.chains import by_chat
+from evaluation.strategies.means import Means
+from evaluation.strategies.model import Limits, Meter, Model
 from evaluation.strategies.reasonflux import ReasonFlux
+from evaluation.strategies.solver import Solver
 from navigator.testing import is_review, on_fakes, opened, plan, review, step
 from reasonflux.client import NavigatorClient
-from reasonflux.contracts import CreateSession, InstantiateRequest, Outcome, Problem
+from reasonflux.contracts import InstantiateRequest, Outcome, Problem
 from reasonflux.errors import InvalidRequest, ServiceUnavailable
-from reasonflux.testing.fake_engine import Call
+from reasonflux.testing.fake_engine import Call, FakeEngine
 from reasonflux.testing.serving import served
 
-SPEC = LadderRun(limit=6, depths=(1, 2), outside=2, seed=3)
+ASKED = LadderQuestions(limit=6, depths=(1, 2), outside=2, seed=3)
+SPEC = RunSpec(questions=ASKED)
+TASKS = ASKED.tasks()
 KILLED = """
 import asyncio, sys
 from pathlib import Path
 from evaluation.attempt import Attempt, Task, Verdict
-from evaluation.runs import Journal, LadderRun, carry_out
+from evaluation.questions import LadderQuestions
+from evaluation.runs import Journal, RunSpec, carry_out
 from reasonflux.contracts import Outcome
 
 async def main():
-    journal = Journal.begin(Path(sys.argv[1]), LadderRun(limit=6, depths=(1, 2), outside=2, seed=3))
-    async def solve(task):
+    asked = LadderQuestions(limit=6, depths=(1, 2), outside=2, seed=3)
+    journal = Journal.begin(Path(sys.argv[1]), RunSpec(questions=asked))
+    async def solve(task, sample):
         if len(journal.attempts) == 3:
             print("three are done", flush=True)
             await asyncio.Event().wait()
         return Attempt(task=task, outcome=Outcome.SOLVED, answer=task.gold, verdict=Verdict.RIGHT)
-    await carry_out(journal.run.spec.tasks(), solve, journal, 1)
+    await carry_out(asked.tasks(), solve, journal, 1)
 
 asyncio.run(main())
 """
@@ -54,7 +66,7 @@ def mind(call: Call) -> str:
     if is_review(call):
         return review("finish", "solved", answer="r1")
     asked = "\n".join(message.content for message in call.messages)
-    solvable = [Problem(text=task.text).statements for task in SPEC.tasks() if task.gold is not None]
+    solvable = [Problem(text=task.text).statements for task in TASKS if task.gold is not None]
     gold = any(all(statement.text in asked for statement in statements) for statements in solvable)
     return plan(step("find the answer")) if gold else plan()
 
@@ -62,7 +74,7 @@ def mind(call: Call) -> str:
 def hand(request: InstantiateRequest) -> str:
     """Knows every answer but that of the first task."""
     text = " ".join(statement.text for statement in request.statements)
-    first, *others = SPEC.tasks()
+    first, *others = TASKS
     answers = {task.text: task.gold or "" for task in others} | {first.text: "-1"}
     return answers[text]
 
@@ -77,6 +89,17 @@ async def navigator(app: FastAPI) -> AsyncIterator[NavigatorClient]:
         yield NavigatorClient(http, "http://navigator")
 
 
+def solver(client: NavigatorClient, run: str, strategy: ReasonFlux | None = None, **options: Any) -> Solver:
+    """The strategy on a navigator, as a run would use it."""
+    model = Model(FakeEngine([]), Limits(), 0, Meter())
+    means = Means(model=model, write=by_chat, navigator=client, sleep=nobody_waits)
+    return Solver(strategy or ReasonFlux(), means, run, **options)
+
+
+def places(url: str) -> Places:
+    return Places(navigator_url=url, executor_url="http://127.0.0.1:9", template_store_url="http://127.0.0.1:9")
+
+
 async def nobody_waits(_: float) -> None:
     """A pause that takes no time."""
 
@@ -88,7 +111,7 @@ class Counting:
         self.asked: Counter[str] = Counter()
         self.stop_after = stop_after
 
-    async def __call__(self, task: Task) -> Attempt:
+    async def __call__(self, task: Task, sample: int = 0) -> Attempt:
         if self.stop_after is not None and self.asked.total() >= self.stop_after:
             raise ServiceUnavailable("the navigator is gone")
         self.asked[task.id] += 1
@@ -99,8 +122,7 @@ async def test_a_run_on_the_navigator_is_measured_and_reported(tmp_path: Path) -
     journal = Journal.begin(tmp_path / "run.jsonl", SPEC)
     screen = io.StringIO()
     async with navigator(service()) as client:
-        solve = ReasonFlux(client, SPEC.request(), journal.run.id)
-        await showing.live(Console(file=screen, width=140), journal, solve, concurrency=3)
+        await showing.live(Console(file=screen, width=140), journal, solver(client, journal.run.id), concurrency=3)
     journal.close()
     found = report(journal.run, journal.attempts)
     assert found.overall.verdicts == {"right": 5, "wrong": 1, "declined": 0, "failed": 0}
@@ -115,35 +137,60 @@ async def test_a_run_on_the_navigator_is_measured_and_reported(tmp_path: Path) -
 async def test_the_command_leaves_a_result_file_with_reports_and_can_be_repeated(tmp_path: Path) -> None:
     path = tmp_path / "results" / "run.jsonl"
     async with served(service()) as url:
-        assert await cli.run_ladder(SPEC, path, None, url, 2) == 0
+        assert await start(SPEC, path, places(url), 2) == 0
         kept = path.read_bytes()
-        assert await cli.run_ladder(LadderRun(), None, path, url, 2) == 0
+        assert await finish(Journal.resume(path), places(url), 2) == 0
     assert path.read_bytes() == kept
     assert "## By depth" in path.with_suffix(".md").read_text()
     assert Report.model_validate_json(path.with_suffix(".json").read_text()).run.spec == SPEC
 
 
-async def test_the_switches_of_a_run_reach_the_session(tmp_path: Path) -> None:
-    spec = SPEC.model_copy(update={"review": False, "templates": False, "horizon": 1})
+async def test_the_switches_of_a_run_reach_the_session() -> None:
+    strategy = ReasonFlux(review=False, templates="none", horizon=1, plan_once=True)
     async with navigator(service()) as client:
-        attempt = await ReasonFlux(client, spec.request(), "run-1")(spec.tasks()[1])
+        attempt = await solver(client, "run-1", strategy)(TASKS[1])
         session = await client.get(attempt.session or "")
     assert attempt.verdict is Verdict.RIGHT
-    assert (session.options.review, session.options.retrieve, session.options.horizon) == (False, False, 1)
+    options = session.options
+    assert (options.review, options.retrieve, options.horizon, options.max_revisions) == (False, False, 1, 0)
     assert session.metadata == {"run": "run-1", "task": attempt.task.id}
+
+
+async def test_the_oracle_gives_the_gold_templates_in_the_order_of_the_plan() -> None:
+    async with navigator(service()) as client:
+        attempt = await solver(client, "run-1", ReasonFlux(templates="oracle"))(TASKS[1])
+        session = await client.get(attempt.session or "")
+    assert session.options.templates == TASKS[1].templates
+    assert len(TASKS[1].templates) == TASKS[1].depth
+
+
+async def test_no_oracle_knows_the_templates_of_a_problem_from_outside() -> None:
+    async with navigator(service()) as client:
+        with pytest.raises(InvalidRequest, match="gold templates"):
+            await solver(client, "run-1", ReasonFlux(templates="oracle"))(TASKS[-1])
 
 
 async def test_a_task_tried_again_in_the_same_run_meets_its_session() -> None:
     async with navigator(service()) as client:
-        solve, task = ReasonFlux(client, SPEC.request(), "run-1"), SPEC.tasks()[1]
+        solve, task = solver(client, "run-1"), TASKS[1]
         first, again = await solve(task), await solve(task)
-        other = await ReasonFlux(client, SPEC.request(), "run-2")(task)
+        other = await solver(client, "run-2")(task)
     assert first.session == again.session != other.session
+
+
+async def test_every_attempt_at_a_task_has_its_own_session_and_seed() -> None:
+    async with navigator(service()) as client:
+        solve = solver(client, "run-1", samples=2)
+        one, two = await solve(TASKS[1], 0), await solve(TASKS[1], 1)
+        sessions = [await client.get(attempt.session or "") for attempt in (one, two)]
+    assert one.session != two.session
+    assert [session.options.sampling.seed for session in sessions] == [one.seed, two.seed]
+    assert {session.options.sampling.temperature for session in sessions} == {Limits().temperature}
 
 
 async def test_unusable_replies_are_a_failure_and_no_decision_to_decline() -> None:
     async with navigator(on_fakes(lambda _: "no JSON at all")) as client:
-        attempt = await ReasonFlux(client, SPEC.request(), "run-1")(SPEC.tasks()[-1])
+        attempt = await solver(client, "run-1")(TASKS[-1])
     assert attempt.verdict is Verdict.FAILED
     assert attempt.failure is not None
 
@@ -159,8 +206,7 @@ async def test_a_busy_navigator_is_asked_again() -> None:
         return next(turns, httpx.Response(400, json=gone))
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
-        solve = ReasonFlux(NavigatorClient(http, "http://navigator"), CreateSession(problem="-"), "r", nobody_waits)
-        attempt = await solve(SPEC.tasks()[0])
+        attempt = await solver(NavigatorClient(http, "http://navigator"), "r")(TASKS[0])
     assert len(asked) == 3
     assert len(set(asked)) == 1
     assert attempt.verdict is Verdict.FAILED
@@ -170,7 +216,7 @@ async def test_an_unreachable_navigator_ends_the_run_and_keeps_what_is_done(tmp_
     path = tmp_path / "run.jsonl"
     journal = Journal.begin(path, SPEC)
     with pytest.raises(ServiceUnavailable):
-        await carry_out(SPEC.tasks(), Counting(stop_after=3), journal, concurrency=2)
+        await carry_out(TASKS, Counting(stop_after=3), journal, concurrency=2)
     journal.close()
     assert len(read(path)[1]) == 3
 
@@ -185,19 +231,19 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
         file.write(b'{"task":{"id":"cut sho')  # what a kill within a write leaves
     run, done = read(path)
     journal, solve = Journal.resume(path), Counting()
-    asyncio.run(carry_out(journal.run.spec.tasks(), solve, journal, concurrency=2))
+    asyncio.run(carry_out(TASKS, solve, journal, concurrency=2))
     journal.close()
     again, attempts = read(path)
     assert again == run
-    assert {attempt.task.id for attempt in attempts} == {task.id for task in SPEC.tasks()}
+    assert {attempt.task.id for attempt in attempts} == {task.id for task in TASKS}
     assert not {attempt.task.id for attempt in done} & set(solve.asked)
-    assert solve.asked.total() == len(SPEC.tasks()) - 3
+    assert solve.asked.total() == len(TASKS) - 3
 
 
 async def test_every_task_is_attempted_once_at_any_concurrency() -> None:
     for concurrency in (1, 3, 50):
         journal, solve = Journal.begin(None, SPEC), Counting()
-        await carry_out(SPEC.tasks(), solve, journal, concurrency)
+        await carry_out(TASKS, solve, journal, concurrency)
         assert set(solve.asked.values()) == {1}
         assert len(journal.attempts) == 8
 
@@ -221,9 +267,9 @@ def test_what_is_no_result_file_is_refused(tmp_path: Path, content: str | None) 
 def test_a_stored_run_is_shown_again_and_stored_as_reports(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     journal = Journal.begin(path, SPEC)
-    asyncio.run(carry_out(SPEC.tasks(), Counting(), journal, 1))
+    asyncio.run(carry_out(TASKS, Counting(), journal, 1))
     journal.close()
-    as_json, as_markdown = showing.store(path)
+    as_json, as_markdown = showing.store(report(*read(path)), path)
     assert Report.model_validate_json(as_json.read_text()).overall.right.n == 6
     shown = CliRunner().invoke(cli.app, ["show", str(path), "--markdown"])
     assert shown.exit_code == 0
@@ -243,4 +289,4 @@ async def test_an_unreachable_navigator_is_said_with_what_to_do() -> None:
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as http:
         with pytest.raises(ServiceUnavailable, match="make up"):
-            await cli.reachable(NavigatorClient(http, "http://navigator"))
+            await reachable(NavigatorClient(http, "http://navigator"))

@@ -3,17 +3,18 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation import report
 from evaluation.attempt import Attempt, Task, Verdict, judge
 from evaluation.bootstrap import mean, ratio, share
-from evaluation.runs import LadderRun, Run
+from evaluation.questions import LadderQuestions
+from evaluation.runs import Run, RunSpec
 from reasonflux.contracts import Failure, FailureKind, Outcome, Tokens, Usage
 from reasonflux.errors import InvalidRequest
 
-RUN = Run(id="r", started_at=datetime(2026, 1, 1, tzinfo=UTC), version="0", spec=LadderRun())
+RUN = Run(id="r", started_at=datetime(2026, 1, 1, tzinfo=UTC), version="0", spec=RunSpec())
 
 
 def attempt(verdict: Verdict, *families: str, number: int = 0, gold: str | None = "7", tokens: int = 100) -> Attempt:
@@ -25,6 +26,7 @@ def attempt(verdict: Verdict, *families: str, number: int = 0, gold: str | None 
     return Attempt(task=task, outcome=outcome, verdict=verdict, answer="7", rounds=len(families), usage=usage)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(min_value=-1e6, max_value=1e6), min_size=1, max_size=30))
 def test_the_interval_holds_the_mean(values: list[float]) -> None:
     found = mean(values)
@@ -128,7 +130,7 @@ def test_an_outcome_has_one_verdict(
 
 
 def test_tasks_are_balanced_over_the_depths_and_always_the_same() -> None:
-    spec = LadderRun(depths=(1, 2), limit=10, outside=3, seed=5)
+    spec = LadderQuestions(depths=(1, 2), limit=10, outside=3, seed=5)
     tasks = spec.tasks()
     assert [task.depth for task in tasks] == [1, 2] * 5 + [0] * 3
     assert [task.gold is None for task in tasks] == [False] * 10 + [True] * 3
@@ -139,4 +141,4 @@ def test_tasks_are_balanced_over_the_depths_and_always_the_same() -> None:
 @pytest.mark.parametrize("wrong", [{"families": ("gdc",)}, {"depths": ()}, {"depths": (7,)}])
 def test_a_run_that_cannot_be_is_refused(wrong: dict[str, tuple[object, ...]]) -> None:
     with pytest.raises(InvalidRequest):
-        LadderRun.model_validate(wrong).tasks()
+        LadderQuestions.model_validate(wrong).tasks()

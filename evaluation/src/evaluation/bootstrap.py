@@ -21,7 +21,11 @@ class Estimate(Contract):
 
 def mean(values: Sequence[float]) -> Estimate:
     """The mean and its percentile bootstrap interval."""
-    return ratio(values, [1.0] * len(values))
+    n = len(values)
+    if n == 0:
+        return Estimate(n=0, mean=0.0, low=0.0, high=0.0)
+    rng = Random(_SEED)
+    return _interval(n, sum(values) / n, [sum(rng.choices(values, k=n)) / n for _ in range(RESAMPLES)])
 
 
 def share(hits: Sequence[bool]) -> Estimate:
@@ -38,13 +42,18 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate:
     n = len(above)
     if n == 0:
         return Estimate(n=0, mean=0.0, low=0.0, high=0.0)
-    rng = Random(_SEED)
-    drawn = sorted(
-        _divided(sum(above[k] for k in chosen), sum(below[k] for k in chosen))
-        for chosen in (rng.choices(range(n), k=n) for _ in range(RESAMPLES))
-    )
+    rng, pairs = Random(_SEED), list(zip(above, below, strict=True))
+    drawn = []
+    for _ in range(RESAMPLES):
+        one, other = zip(*rng.choices(pairs, k=n), strict=True)
+        drawn.append(_divided(sum(one), sum(other)))
+    return _interval(n, _divided(sum(above), sum(below)), drawn)
+
+
+def _interval(n: int, value: float, drawn: list[float]) -> Estimate:
+    drawn.sort()
     cut = round(RESAMPLES * (1 - LEVEL) / 2)
-    return Estimate(n=n, mean=_divided(sum(above), sum(below)), low=drawn[cut], high=drawn[-1 - cut])
+    return Estimate(n=n, mean=value, low=drawn[cut], high=drawn[-1 - cut])
 
 
 def _divided(above: float, below: float) -> float:

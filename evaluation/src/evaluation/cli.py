@@ -1,30 +1,47 @@
 """`reasonflux eval …`"""
 
-import time
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
 from evaluation.ladder import Split
-from evaluation.runs import Journal, LadderRun, read
+from evaluation.opening import Places, Settings
+from evaluation.questions import BenchmarkQuestions, LadderQuestions
+from evaluation.running import RESULTS, finish, out, start
+from evaluation.runs import Journal, RunSpec, read
+from evaluation.strategies.catalogue import AnyStrategy, parse
+from evaluation.strategies.model import Limits
+from evaluation.strategies.reasonflux import ReasonFlux
 from reasonflux.cli.app import navigator_url, wait_for
-from reasonflux.client import NavigatorClient
 from reasonflux.contracts import Effort
-from reasonflux.errors import InvalidRequest, ReasonFluxError, ServiceUnavailable
+from reasonflux.errors import InvalidRequest
+
+LADDER_LIMIT = 100
+
+
+class Commands(TyperGroup):
+    """What is no command is a benchmark: `reasonflux eval math500 …`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
-    help="Measure on problems with known answers.", no_args_is_help=True, add_completion=False,
-    pretty_exceptions_enable=False,
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Measure on problems with known answers: `reasonflux eval BENCH --strategy …`. BENCH is ladder, math500, "
+    "aime2024, aime2025, amc2023, olympiadbench, gaokao2023en, gsm8k, a JSONL file, or hub:owner/set@split.",
 )  # fmt: skip
-out = Console(highlight=False)
 
-SplitOption = Annotated[Split, typer.Option(help="heldout is for measuring; train only to compare with it")]
-DepthOption = Annotated[str, typer.Option("--depth", help="numbers of steps, such as 1,2,3")]
-FamiliesOption = Annotated[str, typer.Option(help="only these families, such as gcd,lcm; default: all")]
-SeedOption = Annotated[int, typer.Option(help="another seed gives other problems")]
+SplitOption = Annotated[Split, typer.Option(help="ladder: heldout is for measuring; train only to compare with it")]
+DepthOption = Annotated[str, typer.Option("--depth", help="ladder: numbers of steps, such as 1,2,3")]
+FamiliesOption = Annotated[str, typer.Option(help="ladder: only these families, such as gcd,lcm; default: all")]
+SeedOption = Annotated[int, typer.Option(help="of the problems that are asked and of everything sampled")]
 
 
 @app.callback()
@@ -32,75 +49,64 @@ def main() -> None:
     """Measure on problems with known answers."""
 
 
-@app.command()
-def ladder(
-    split: SplitOption = Split.HELDOUT,
-    limit: Annotated[int, typer.Option(min=0, help="how many problems, balanced over the depths")] = 100,
-    depth: DepthOption = "1,2,3",
+@app.command(hidden=True)
+def run(
+    bench: Annotated[str, typer.Argument(help="ladder, a benchmark's name, a JSONL file, or hub:owner/set@split")],
+    strategy: Annotated[
+        str, typer.Option(help="direct, majority@8, best_of_n@8, beam@4, mcts@16, reasonflux, executor; options follow "
+        "a colon: direct:calculator=true, best_of_n@8:judge=prm, reasonflux:templates=oracle")
+    ] = "reasonflux",
+    limit: Annotated[int | None, typer.Option(min=0, help="how many problems; default: all, of the ladder 100")] = None,
+    samples: Annotated[int, typer.Option("--samples", "-k", min=1, help="attempts at each, for avg@k and pass@k")] = 1,
+    engine: Annotated[str | None, typer.Option(help="an OpenAI-compatible server with /v1; for the baselines")] = None,
+    model: Annotated[str | None, typer.Option(help="its model; default: the only one that it offers")] = None,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="of what is sampled; one sample is greedy")] = 0.7,
+    max_tokens: Annotated[int, typer.Option(min=1, help="of a whole solution")] = 2048,
+    step_tokens: Annotated[int, typer.Option(min=1, help="of one step, and of a judgement")] = 512,
+    call_timeout: Annotated[float | None, typer.Option(min=1, help="seconds for one call of the engine")] = None,
+    chains: Annotated[str, typer.Option(help="who writes whole solutions: chat, or executor (our weights)")] = "chat",
+    prm: Annotated[str | None, typer.Option(help="a reward model behind vLLM's /pooling, for judge=prm")] = None,
+    prm_model: Annotated[str, typer.Option(help="its name there")] = "prm",
     json: Annotated[
-        Path | None, typer.Option(help="the report; Markdown (.md) and the result file (.jsonl) are written beside it")
+        Path | None, typer.Option(help="the report; Markdown, plots and the result file (.jsonl) are written beside it")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="go on with this result file, with its own options")] = None,
     seed: SeedOption = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="problems solved at the same time")] = 8,
+    data: Annotated[
+        Path | None, typer.Option(help="the benchmarks' folder; default: REASONFLUX_BENCHMARKS, ../shared/benchmarks")
+    ] = None,
+    plots: Annotated[bool, typer.Option(help="draw plots beside the report")] = True,
+    split: SplitOption = Split.HELDOUT,
+    depth: DepthOption = "1,2,3",
     families: FamiliesOption = "",
-    outside: Annotated[int, typer.Option(min=0, help="further problems that no template solves")] = 0,
-    url: Annotated[str | None, typer.Option("--navigator-url", help="default: the running stack's")] = None,
-    effort: Annotated[Effort, typer.Option(help="how hard to try")] = Effort.MEDIUM,
-    horizon: Annotated[int | None, typer.Option(min=1, help="steps planned at a time; default: all")] = None,
-    review: Annotated[bool, typer.Option(help="let the navigator read every result")] = True,
-    templates: Annotated[bool, typer.Option(help="retrieve thought templates")] = True,
-) -> None:
-    """Solve generated problems of known depth with the running stack, and report."""
+    outside: Annotated[int, typer.Option(min=0, help="ladder: further problems that no template solves")] = 0,
+    effort: Annotated[Effort, typer.Option(help="reasonflux: how hard to try")] = Effort.MEDIUM,
+    horizon: Annotated[int | None, typer.Option(min=1, help="reasonflux: steps planned at a time")] = None,
+    review: Annotated[bool, typer.Option(help="reasonflux: let the navigator read every result")] = True,
+    templates: Annotated[bool, typer.Option(help="reasonflux: retrieve thought templates")] = True,
+    navigator: Annotated[str | None, typer.Option("--navigator-url", help="default: the running stack's")] = None,
+    executor_url: Annotated[str | None, typer.Option(help="default: REASONFLUX_EXECUTOR_URL")] = None,
+    template_store_url: Annotated[str | None, typer.Option(help="default: REASONFLUX_TEMPLATE_STORE_URL")] = None,
+) -> None:  # fmt: skip
+    """Solve a benchmark's problems by a strategy, and report. A killed run goes on with --resume."""
     if resume is not None and json is not None:
         raise InvalidRequest("--resume and --json exclude each other", hint="--resume FILE appends to FILE")
-    spec = LadderRun(
-        split=split, depths=_depths(depth), limit=limit, families=_names(families), outside=outside, seed=seed,
-        effort=effort, horizon=horizon, review=review, templates=templates,
-    )  # fmt: skip
-    path = json and json.with_suffix(".jsonl")
-    wait_for(run_ladder(spec, path, resume, url or navigator_url(), concurrency))
+    questions = _ladder(split, depth, limit, families, outside, seed) if bench == "ladder" else None
+    switches = {"effort": effort, "horizon": horizon, "review": review, "templates": templates}
+    limits = Limits(temperature=temperature, max_tokens=max_tokens, step_tokens=step_tokens, timeout=call_timeout)
+    places = _places(navigator, executor_url, template_store_url, prm, prm_model)
 
+    async def work() -> int:
+        if resume is not None:
+            return await finish(Journal.resume(resume), places, concurrency, plots=plots)
+        spec = RunSpec(
+            questions=questions or BenchmarkQuestions.find(bench, data=data, limit=limit or None, seed=seed),
+            strategy=_strategy(strategy, switches), samples=samples, seed=seed, limits=limits, chains=chains,
+        )  # fmt: skip
+        return await start(spec, json and json.with_suffix(".jsonl"), places, concurrency, engine, model, plots=plots)
 
-async def run_ladder(spec: LadderRun, path: Path | None, resume: Path | None, url: str | None, concurrency: int) -> int:
-    """The command's work: a new run, stored at `path` if given, or the one in `resume`. Returns the exit code."""
-    from evaluation.showing import live, show, store
-    from evaluation.strategies.reasonflux import ReasonFlux
-
-    async with NavigatorClient.open(url) as navigator:
-        await reachable(navigator)
-        journal = Journal.resume(resume) if resume is not None else Journal.begin(path, spec)
-        strategy = ReasonFlux(navigator, journal.run.spec.request(), journal.run.id)
-        try:
-            began = time.monotonic()
-            await live(out, journal, strategy, concurrency)
-            out.print(f"[dim]{time.monotonic() - began:.0f} s[/]")
-        except ReasonFluxError as error:
-            if journal.path is None:
-                raise
-            raise _stopped(error, journal.path) from error
-        finally:
-            journal.close()
-    if journal.path is not None:
-        written = store(journal.path)
-        out.print(f"[dim]{', '.join(map(str, (journal.path, *written)))}[/]", soft_wrap=True)
-    show(out, journal.run, journal.attempts)
-    return 0
-
-
-async def reachable(navigator: NavigatorClient) -> None:
-    """Return when the navigator answers. Raises ServiceUnavailable that says what to do."""
-    try:
-        async with navigator.response("GET", "/healthz"):
-            return
-    except ReasonFluxError as error:
-        hint = "start the stack with `make up`, or say where it runs with --navigator-url"
-        raise ServiceUnavailable(error.failure.message, hint=hint) from error
-
-
-def _stopped(error: ReasonFluxError, path: Path) -> ReasonFluxError:
-    hint = f"what is done is kept: go on with `reasonflux eval ladder --resume {path}`"
-    return ReasonFluxError(error.failure.message, hint=hint, kind=error.failure.kind)
+    wait_for(work())
 
 
 @app.command("show")
@@ -112,11 +118,11 @@ def show_file(
     from evaluation import report
     from evaluation.showing import show
 
-    run, attempts = read(file)
+    found = report.report(*read(file))
     if markdown:
-        typer.echo(report.markdown(report.report(run, attempts)), nl=False)
+        typer.echo(report.markdown(found), nl=False)
     else:
-        show(out, run, attempts)
+        show(out, found)
 
 
 @app.command()
@@ -131,17 +137,118 @@ def problems(
     from evaluation.ladder import generate
     from evaluation.showing import show_problem
 
-    spec = LadderRun(split=split, depths=_depths(depth), limit=0, families=_names(families), seed=seed)
-    spec.tasks()  # refuses depths and families that do not exist
-    for problem in islice(generate(split, spec.depths, seed=seed, families=spec.families or None), limit):
+    asked = _ladder(split, depth, 0, families, 0, seed)
+    asked.tasks()  # refuses depths and families that do not exist
+    for problem in islice(generate(split, asked.depths, seed=seed, families=asked.families or None), limit):
         show_problem(out, problem)
 
 
+@app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="a study: YAML with questions and strategies")],
+    to: Annotated[Path, typer.Option(help="where its result files go")] = RESULTS / "studies",
+    reports: Annotated[Path, typer.Option(help="where its reports are kept")] = Path("evaluation/reports"),
+    engine: Annotated[str | None, typer.Option(help="the engine of the baselines, with /v1")] = None,
+    model: Annotated[str | None, typer.Option(help="its model")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="problems solved at the same time")] = 4,
+    scale: Annotated[float, typer.Option(min=0.001, max=1, help="the part of the problems that is asked")] = 1.0,
+    dry_run: Annotated[bool, typer.Option(help="only say what would be done and what is left")] = False,
+    navigator: Annotated[str | None, typer.Option("--navigator-url", help="default: the running stack's")] = None,
+    executor_url: Annotated[str | None, typer.Option(help="default: REASONFLUX_EXECUTOR_URL")] = None,
+    template_store_url: Annotated[str | None, typer.Option(help="default: REASONFLUX_TEMPLATE_STORE_URL")] = None,
+    prm: Annotated[str | None, typer.Option(help="a reward model behind vLLM's /pooling, for judge=prm")] = None,
+    prm_model: Annotated[str, typer.Option(help="its name there")] = "prm",
+) -> None:  # fmt: skip
+    """Carry out all runs of a study, one after the other. Call it again after a stop: it goes on where it was."""
+    from evaluation import studies
+
+    read_study = studies.read(file, scale)
+    places = _places(navigator, executor_url, template_store_url, prm, prm_model)
+    if dry_run:
+        studies.show(read_study, to)
+        return
+    wait_for(studies.carry_out(read_study, to, reports, places, concurrency, engine, model))
+
+
+@app.command()
+def libraries(
+    percents: Annotated[str, typer.Option("--percent", help="parts of the library")] = "10,25,50,75",
+    count: Annotated[int, typer.Option("--distractors", min=0, help="sound templates that nothing asks for")] = 10_000,
+    library: Annotated[str, typer.Option(help="the library to take from")] = "math",
+    seed: SeedOption = 0,
+    template_store_url: Annotated[str | None, typer.Option(help="default: REASONFLUX_TEMPLATE_STORE_URL")] = None,
+) -> None:  # fmt: skip
+    """Make libraries of other sizes in the template store: math-10 …, and math-crowd with the distractors."""
+    from evaluation import library_sizes
+    from reasonflux.client import TemplateStoreClient
+    from reasonflux.http import http_client
+
+    async def work() -> int:
+        async with http_client() as http:
+            store = TemplateStoreClient(http, template_store_url or Settings().template_store_url)
+            templates = await library_sizes.whole(store, library)
+            wanted = {
+                f"{library}-{percent}": library_sizes.part(templates, percent, seed) for percent in _depths(percents)
+            }
+            if count:
+                wanted[f"{library}-crowd"] = [*templates, *library_sizes.distractors(templates, count, seed)]
+            for name, chosen in wanted.items():
+                await library_sizes.fill(store, name, chosen)
+                out.print(f"{name}: {len(chosen):,} templates")
+        return 0
+
+    wait_for(work())
+
+
+@app.command()
+def results(
+    reports: Annotated[Path, typer.Option(help="the reports of studies")] = Path("evaluation/reports"),
+    to: Annotated[Path, typer.Option(help="where pages and plots go")] = Path("docs/results"),
+) -> None:
+    """Write the studies' pages and draw their plots from the stored reports."""
+    from evaluation import study_pages
+
+    for path in study_pages.generate(reports, to):
+        typer.echo(path)
+
+
+def _ladder(split: Split, depth: str, limit: int | None, families: str, outside: int, seed: int) -> LadderQuestions:
+    asked = LADDER_LIMIT if limit is None else limit
+    return LadderQuestions(
+        split=split, depths=_depths(depth), limit=asked, families=_names(families), outside=outside, seed=seed
+    )
+
+
+def _strategy(text: str, switches: Mapping[str, object]) -> AnyStrategy:
+    """The strategy; the switches of `reasonflux` may also be given as options of their own."""
+    found = parse(text)
+    if not isinstance(found, ReasonFlux):
+        return found
+    given = {name: value for name, value in switches.items() if name != "templates"}
+    given = {name: value for name, value in given.items() if value != ReasonFlux.model_fields[name].default}
+    if not switches["templates"]:
+        given["templates"] = "none"
+    return found.model_copy(update=given)
+
+
+def _places(
+    navigator: str | None, executor: str | None, store: str | None, prm: str | None = None, prm_model: str = "prm"
+) -> Places:
+    settings = Settings()
+    return Places(
+        navigator_url=navigator or navigator_url() or settings.navigator_url,
+        executor_url=executor or settings.executor_url,
+        template_store_url=store or settings.template_store_url, prm_url=prm, prm_model=prm_model,
+        engine_key=settings.eval_engine_key, api_key=settings.api_key,
+    )  # fmt: skip
+
+
 def _depths(text: str) -> tuple[int, ...]:
+    """Numbers with commas between them."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise InvalidRequest(f"{text!r} tells no depths", hint="such as --depth 1,2,3") from error
+        raise InvalidRequest(f"{text!r} tells no numbers", hint="such as 1,2,3") from error
 
 
 def _names(text: str) -> tuple[str, ...]:

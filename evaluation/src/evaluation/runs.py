@@ -1,62 +1,54 @@
-"""A run: its tasks, and a result file that is a journal, so that a killed run goes on where it stopped.
+"""A run: what it asks and how it solves, and a result file that is a journal: a killed run goes on where it stopped.
 
 The file's first line tells the run (`Run`), every further line is one attempt. A line that a kill cut short is dropped.
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from pydantic import Field, ValidationError
 
 from evaluation.attempt import Attempt, Task
-from evaluation.ladder import ALL, Split, generate
-from evaluation.ladder.compose import MAX_DEPTH
-from evaluation.ladder.outside import outside
-from evaluation.strategies import Strategy
+from evaluation.questions import LadderQuestions, Questions
+from evaluation.strategies.catalogue import AnyStrategy, label
+from evaluation.strategies.model import Limits
+from evaluation.strategies.reasonflux import ReasonFlux
 from reasonflux import __version__
-from reasonflux.contracts import Contract, CreateSession, Effort
-from reasonflux.errors import InvalidRequest
+from reasonflux.contracts import Contract
+from reasonflux.errors import Conflict, InvalidRequest
 
 
-class LadderRun(Contract):
-    """Everything that decides what a run asks. The same run asks the same problems, in the same order."""
+class EngineName(Contract):
+    """The engine that the strategy's own calls go to. Keys are never written down."""
 
-    benchmark: Literal["ladder"] = "ladder"
-    split: Split = Split.HELDOUT
-    depths: tuple[int, ...] = (1, 2, 3)
-    limit: int = Field(default=100, ge=0)
-    families: tuple[str, ...] = ()
-    outside: int = Field(default=0, ge=0)
+    url: str
+    model: str
+
+
+class RunSpec(Contract):
+    """Everything that decides what a run asks and how. The same run asks the same problems, in the same order."""
+
+    questions: Questions = LadderQuestions()
+    strategy: AnyStrategy = ReasonFlux()
+    samples: int = Field(default=1, ge=1)
+    """Attempts at every task."""
     seed: int = 0
-    effort: Effort = Effort.MEDIUM
-    horizon: int | None = Field(default=None, ge=1)
-    review: bool = True
-    templates: bool = True
+    limits: Limits = Limits()
+    chains: str = Field(default="chat", pattern="^(chat|executor)$")
+    """Who writes whole solutions: the engine by chat, or the executor service in its weights' own format."""
+    engine: EngineName | None = None
+    """None: the strategy stands on our services, and they know their engines."""
 
-    def tasks(self) -> list[Task]:
-        """Problems balanced over the depths, then the ones to decline. Raises InvalidRequest."""
-        unknown = [name for name in self.families if name not in ALL]
-        if unknown:
-            raise InvalidRequest(f"there is no family {', '.join(unknown)}", hint=f"choose from {', '.join(ALL)}")
-        if not self.depths or not all(1 <= depth <= MAX_DEPTH for depth in self.depths):
-            raise InvalidRequest(f"depths must be between 1 and {MAX_DEPTH}", hint="such as --depth 1,2,3")
-        problems = generate(self.split, self.depths, seed=self.seed, families=self.families or None)
-        strangers = outside(self.split, seed=self.seed)
-        asked = [Task.of_ladder(problem) for problem in islice(problems, self.limit)]
-        return asked + [Task.of_outside(text) for text in islice(strangers, self.outside)]
-
-    def request(self) -> CreateSession:
-        """The switches as the navigator takes them; each task puts its own problem in."""
-        return CreateSession(
-            problem="-", effort=self.effort, horizon=self.horizon, review=self.review, retrieve=self.templates
-        )
+    @property
+    def title(self) -> str:
+        return f"{self.questions.name}, {label(self.strategy)}"
 
 
 class Run(Contract):
@@ -65,7 +57,7 @@ class Run(Contract):
     id: str
     started_at: datetime
     version: str
-    spec: LadderRun
+    spec: RunSpec
 
 
 class Journal:
@@ -76,9 +68,15 @@ class Journal:
         self.run = run
         self.attempts = list(attempts)
         self._file: BinaryIO | None = path.open("ab") if path is not None else None
+        if self._file is not None:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                self._file.close()
+                raise Conflict(f"{path} is being written by another run", hint="wait for its end") from error
 
     @classmethod
-    def begin(cls, path: Path | None, spec: LadderRun) -> "Journal":
+    def begin(cls, path: Path | None, spec: RunSpec) -> "Journal":
         """A new run. Raises InvalidRequest when the file is there already."""
         run = Run(id=uuid.uuid4().hex, started_at=datetime.now(UTC), version=__version__, spec=spec)
         if path is not None and path.exists():
@@ -91,11 +89,12 @@ class Journal:
 
     @classmethod
     def resume(cls, path: Path) -> "Journal":
-        """The run that a result file tells, with what it has done. Raises InvalidRequest."""
+        """The run that a result file tells, with what it has done. Raises InvalidRequest, Conflict."""
         run, attempts, size = _read(path)
+        journal = cls(path, run, attempts)
         if size < path.stat().st_size:
             os.truncate(path, size)
-        return cls(path, run, attempts)
+        return journal
 
     def add(self, attempt: Attempt) -> None:
         """Append an attempt; it survives a kill from here on."""
@@ -127,25 +126,27 @@ def _read(path: Path) -> tuple[Run, list[Attempt], int]:
         first, *lines = whole.splitlines()
         return Run.model_validate_json(first), [Attempt.model_validate_json(line) for line in lines], len(whole)
     except FileNotFoundError as error:
-        raise InvalidRequest(f"there is no file {path}") from error
+        raise InvalidRequest(f"there is no file {path}", hint="result files are written by --json FILE") from error
     except (ValidationError, ValueError, json.JSONDecodeError) as error:
-        raise InvalidRequest(f"{path} is no result file", hint="it is written by `eval ladder --json FILE`") from error
+        raise InvalidRequest(f"{path} is no result file", hint="it is written by `eval BENCH --json FILE`") from error
 
 
 async def carry_out(
     tasks: Sequence[Task],
-    strategy: Strategy,
+    solve: Callable[[Task, int], Awaitable[Attempt]],
     journal: Journal,
     concurrency: int,
     on_attempt: Callable[[Attempt], None] = lambda _: None,
 ) -> None:
-    """Attempt every task that the journal does not hold yet. Raises what the strategy raises; the rest is kept."""
-    done = {attempt.task.id for attempt in journal.attempts}
-    waiting = iter([task for task in tasks if task.id not in done])
+    """Attempt every task as often as the run says, except for what the journal holds. Every task gets its first attempt
+    before any gets its second. Raises what `solve` raises; what is done is kept."""
+    done = {attempt.key for attempt in journal.attempts}
+    asked = [(task, sample) for sample in range(journal.run.spec.samples) for task in tasks]
+    waiting = iter([(task, sample) for task, sample in asked if (task.id, sample) not in done])
 
     async def work() -> None:
-        for task in waiting:
-            attempt = await strategy(task)
+        for task, sample in waiting:
+            attempt = await solve(task, sample)
             journal.add(attempt)
             on_attempt(attempt)
 

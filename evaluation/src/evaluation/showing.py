@@ -1,6 +1,7 @@
 """A run on the terminal: while it goes on, and its report."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -12,15 +13,16 @@ from rich.text import Text
 from evaluation import report
 from evaluation.attempt import Attempt
 from evaluation.ladder import LadderProblem
-from evaluation.runs import Journal, Run, carry_out, read
-from evaluation.strategies import Strategy
+from evaluation.plots import draw
+from evaluation.runs import Journal, carry_out
+from evaluation.strategies.solver import Solve
 
 SHOWN_FAILURES = 8
 
 
-async def live(console: Console, journal: Journal, strategy: Strategy, concurrency: int) -> None:
+async def live(console: Console, journal: Journal, solve: Solve, concurrency: int) -> None:
     """Carry the run out to its end behind a progress bar."""
-    tasks = journal.run.spec.tasks()
+    tasks = journal.run.spec.questions.tasks()
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -32,12 +34,13 @@ async def live(console: Console, journal: Journal, strategy: Strategy, concurren
         console=console,
     )
     with progress:
-        bar = progress.add_task("solving", total=len(tasks), completed=len(journal.attempts), standing="")
+        total = len(tasks) * journal.run.spec.samples
+        bar = progress.add_task("solving", total=total, completed=len(journal.attempts), standing="")
 
         def moved(_: Attempt) -> None:
             progress.update(bar, completed=len(journal.attempts), standing=standing(journal.attempts))
 
-        await carry_out(tasks, strategy, journal, concurrency, moved)
+        await carry_out(tasks, solve, journal, concurrency, moved)
         progress.update(bar, standing=standing(journal.attempts))
 
 
@@ -50,18 +53,20 @@ def standing(attempts: Sequence[Attempt]) -> str:
     return f"{100 * right:.1f}% right · {tokens / len(attempts):,.0f} tokens each · {tokens:,} in all"
 
 
-def store(journal: Path) -> tuple[Path, Path]:
-    """Write the report of a result file beside it, as JSON and as Markdown; returns where."""
-    found = report.report(*read(journal))
+def store(found: report.Report, journal: Path, *, plots: bool = False) -> tuple[Path, ...]:
+    """Write a report beside its result file, as JSON and as Markdown, with its plots; returns where."""
     as_json, as_markdown = journal.with_suffix(".json"), journal.with_suffix(".md")
     as_json.write_text(found.model_dump_json(indent=2) + "\n")
     as_markdown.write_text(report.markdown(found))
-    return as_json, as_markdown
+    drawn = draw(found, journal) if plots and find_spec("matplotlib") else ()
+    return as_json, as_markdown, *drawn
 
 
-def show(console: Console, run: Run, attempts: Sequence[Attempt]) -> None:
+def show(console: Console, found: report.Report) -> None:
     """Print the report's tables, costs and first failures."""
-    found = report.report(run, attempts)
+    console.print(Text(found.run.spec.title, style="bold"))
+    for score in found.scores:
+        console.print(Text(f"{score.name}: {report.percent(score.value)}"))
     for title, rows in report.tables(found):
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
         for position, column in enumerate(report.COLUMNS):

@@ -1,8 +1,6 @@
-"""Ways to solve a problem, of one signature: a task in, an attempt out."""
+"""Ways to solve a problem, of one signature: a task and the means of a run in, a solution out.
 
-from collections.abc import Awaitable, Callable
-
-from evaluation.attempt import Attempt, Task
-
-Strategy = Callable[[Task], Awaitable[Attempt]]
-"""Raises ReasonFluxError only where the whole run cannot go on, such as a service that is not reachable."""
+A strategy is its options, and `solve` reads like its algorithm. What all share stands beside: `model` (the engine,
+metered and seeded), `chains` (whole solutions), `steps` (one step at a time), `judges` and `voting`. `solver` makes an
+attempt of a solution, and `catalogue` knows all strategies by their names.
+"""

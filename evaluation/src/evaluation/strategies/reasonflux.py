@@ -1,85 +1,99 @@
 """Our service, through its API: a session for each task."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from typing import Literal
 
-from evaluation.attempt import Attempt, Task, judge
-from reasonflux.client import NavigatorClient
-from reasonflux.contracts import CreateSession, Failure, FailureKind, Outcome, Phase, Session
+from pydantic import Field
+
+from evaluation.attempt import Solution, Task
+from evaluation.strategies.means import Means, MeansMissing
+from reasonflux.contracts import (
+    Contract,
+    CreateSession,
+    Effort,
+    Failure,
+    FailureKind,
+    Outcome,
+    Phase,
+    Sampling,
+    Session,
+)
 from reasonflux.errors import ReasonFluxError
 
 PATIENCE = 8
 """How often in a row a task is offered to a navigator that is busy."""
-_ENDS_THE_RUN = (FailureKind.SERVICE_UNAVAILABLE, FailureKind.UNAUTHORIZED)
 
 
-class ReasonFlux:
-    """Solves tasks with the navigator.
+class ReasonFlux(Contract):
+    """The navigator plans over templates, the executor carries out, the navigator reviews.
 
-    request: the switches (effort, horizon, review, retrieve …); its problem is replaced by the task's. run: names the
-    run, so that a run that goes on after a kill meets the sessions that it began instead of paying for them twice.
+    templates: found by retrieval, none at all, or the oracle's (the gold trajectory's, in the order of the plan).
+    plan_once: results are reviewed and tried again, but the plan is never changed.
     """
 
-    def __init__(
-        self,
-        navigator: NavigatorClient,
-        request: CreateSession,
-        run: str,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._navigator = navigator
-        self._request = request
-        self._run = run
-        self._sleep = sleep
+    strategy: Literal["reasonflux"] = "reasonflux"
+    effort: Effort = Effort.MEDIUM
+    horizon: int | None = Field(default=None, ge=1)
+    review: bool = True
+    plan_once: bool = False
+    templates: Literal["retrieved", "none", "oracle"] = "retrieved"
+    library: str = "math"
 
-    async def __call__(self, task: Task) -> Attempt:
-        try:
-            session = await self._solved(task)
-        except ReasonFluxError as error:
-            if error.failure.kind in _ENDS_THE_RUN:
-                raise
-            outcome = Outcome.FAILED
-            verdict = judge(task, outcome, None)
-            return Attempt(task=task, outcome=outcome, verdict=verdict, failure=error.failure)
-        return await attempt_of(task, session)
-
-    async def _solved(self, task: Task) -> Session:
-        metadata = {**self._request.metadata, "run": self._run, "task": task.id}
-        request = self._request.model_copy(update={"problem": task.text, "metadata": metadata})
-        session = await self._created(request, f"{self._run}-{task.id}")
-        async with aclosing(self._navigator.events(session.id)) as events:
+    async def solve(self, task: Task, means: Means) -> Solution:
+        navigator = means.navigator
+        if navigator is None:
+            raise MeansMissing("this run has no navigator", hint="say where it runs with --navigator-url")
+        session = await self._created(self.request(task, means), means)
+        async with aclosing(navigator.events(session.id)) as events:
             async for _ in events:
                 pass
-        return await self._navigator.get(session.id)
+        return solution_of(await navigator.get(session.id))
 
-    async def _created(self, request: CreateSession, key: str) -> Session:
+    def request(self, task: Task, means: Means) -> CreateSession:
+        """The switches as the navigator takes them. Raises MeansMissing."""
+        if self.templates == "oracle" and not task.templates:
+            hint = "the oracle knows the ladder's problems only, without --outside"
+            raise MeansMissing(f"nobody knows the gold templates of {task.id}", hint=hint)
+        switches = CreateSession(
+            problem=task.text,
+            effort=self.effort,
+            horizon=self.horizon,
+            review=self.review,
+            retrieve=self.templates != "none",
+            templates=task.templates if self.templates == "oracle" else (),
+            library=self.library,
+            sampling=Sampling(temperature=means.single, seed=means.seed) if means.single else Sampling(),
+            metadata={"run": means.run, "task": task.id},
+        )
+        return switches.model_copy(update={"max_revisions": 0}) if self.plan_once else switches
+
+    async def _created(self, request: CreateSession, means: Means) -> Session:
+        """The attempt's own session: a run that goes on after a kill meets the sessions that it began instead of paying
+        for them twice."""
+        assert means.navigator is not None
         for turn in range(PATIENCE):
             try:
-                return await self._navigator.create(request, idempotency_key=key)
+                return await means.navigator.create(request, idempotency_key=means.key)
             except ReasonFluxError as error:
                 if error.failure.kind is not FailureKind.OVERLOADED:
                     raise
-            await self._sleep(min(30.0, 0.5 * 2.0**turn))
-        return await self._navigator.create(request, idempotency_key=key)
+            await means.sleep(min(30.0, 0.5 * 2.0**turn))
+        return await means.navigator.create(request, idempotency_key=means.key)
 
 
-async def attempt_of(task: Task, session: Session) -> Attempt:
-    """A finished session as an attempt."""
-    outcome, failure = session.outcome or Outcome.FAILED, _ended_by(session)
+def solution_of(session: Session) -> Solution:
+    """A finished session as a solution."""
     done = [state.retrieval.template for state in session.steps if state.phase is Phase.DONE and state.retrieval]
-    return Attempt(
-        task=task,
-        outcome=outcome,
+    return Solution(
         answer=session.answer,
-        verdict=await asyncio.to_thread(judge, task, outcome, session.answer, failure),
+        outcome=session.outcome or Outcome.FAILED,
         rounds=session.rounds,
         revisions=session.revisions,
         seconds=session.seconds,
         usage=session.usage,
         templates=tuple(template.id for template in done if template is not None),
         session=session.id,
-        failure=failure,
+        failure=_ended_by(session),
     )
 
 

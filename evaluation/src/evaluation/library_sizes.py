@@ -1,0 +1,73 @@
+"""Libraries of other sizes: nested parts of a library, and the whole one among many distractors."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from math import ceil
+from random import Random
+
+from reasonflux.client import TemplateStoreClient
+from reasonflux.contracts import ImportOutcome, Provenance, TemplateStatus, ThoughtTemplate
+from reasonflux.errors import InvalidRequest
+
+BATCH = 500
+"""Templates sent at a time."""
+
+
+def part(templates: Sequence[ThoughtTemplate], percent: int, seed: int) -> list[ThoughtTemplate]:
+    """So many per cent of the templates, drawn by seed. A larger part holds every smaller one."""
+    order = sorted(templates, key=lambda template: template.id)
+    Random(seed).shuffle(order)
+    return order[: ceil(len(order) * percent / 100)]
+
+
+def distractors(templates: Sequence[ThoughtTemplate], count: int, seed: int) -> list[ThoughtTemplate]:
+    """Sound templates that no problem asks for: what one of them does, told in the words of two others."""
+    rng, made = Random(seed), []
+    for number in range(count):
+        does, one, other = rng.sample(list(templates), 3)
+        made.append(
+            does.model_copy(
+                update={
+                    "id": f"distractor-{number:05}",
+                    "name": f"{_half(one.name)} {_half(other.name, last=True)} {number}"[:120],
+                    "field": one.field,
+                    "tags": tuple(dict.fromkeys((*one.tags[:2], *other.tags[:2])))[:12],
+                    "description": f"{_half(one.description)} {_half(other.description, last=True)}",
+                    "scope": tuple(dict.fromkeys((*one.scope[:1], *other.scope[:1]))),
+                    "pitfalls": (),
+                    "provenance": Provenance(source="evaluation", detail="distractor"),
+                    "revision": 1,
+                }
+            )
+        )
+    return made
+
+
+def _half(text: str, *, last: bool = False) -> str:
+    words = text.split()
+    middle = (len(words) + 1) // 2
+    return " ".join(words[middle:] if last else words[:middle]) or text
+
+
+async def whole(store: TemplateStoreClient, library: str) -> list[ThoughtTemplate]:
+    """Every active template of a library."""
+    async with aclosing(store.export(library=library, status=TemplateStatus.ACTIVE)) as pieces:
+        content = b"".join([piece async for piece in pieces])
+    return [ThoughtTemplate.model_validate_json(line) for line in content.splitlines() if line.strip()]
+
+
+async def fill(store: TemplateStoreClient, name: str, templates: Sequence[ThoughtTemplate]) -> None:
+    """Make the library of this name hold these templates; those that it holds already stay. Raises InvalidRequest
+    where it refuses some."""
+    await store.create_library(name)
+    there = {template.id for template in await whole(store, name)}
+    missing = [template for template in templates if template.id not in there]
+    for start in range(0, len(missing), BATCH):
+        content = "\n".join(template.model_dump_json() for template in missing[start : start + BATCH]).encode()
+        report = await store.import_templates(content, library=name, status=TemplateStatus.ACTIVE, by="evaluation")
+        refused = [entry for entry in report.entries if entry.outcome is ImportOutcome.REFUSED]
+        if refused:
+            told = "; ".join(fault.message for fault in refused[0].faults)
+            raise InvalidRequest(
+                f"{name}: {len(refused)} templates were refused, such as {refused[0].template_id}: {told}"
+            )

@@ -1,0 +1,119 @@
+"""Whole solutions: written by the engine in free text, with the calculator, or by the executor in its own format."""
+
+from pydantic import Field, ValidationError
+
+from calculator import FUNCTION_NAMES
+from evaluation.attempt import Task
+from evaluation.grading import extract
+from evaluation.strategies.means import Chain, Means, MeansMissing
+from evaluation.strategies.model import Model, gather
+from evaluation.strategies.prompts import render
+from reasonflux.contracts import Calculation, Contract, InstantiateRequest, Problem, Sampling, ThoughtTemplate
+from reasonflux.engine_port import Message
+from reasonflux.errors import EngineRefused, EngineTimeout
+from reasonflux.json_reply import ReplyUnparsable, parse_reply
+
+MAX_TURNS = 12
+"""Turns of a solution with the calculator."""
+
+
+class CalculatorTurn(Contract):
+    """What the model says in one turn with the calculator."""
+
+    reasoning: str
+    calculate: tuple[str, ...] = Field(default=(), max_length=16)
+    answer: str | None = None
+
+
+async def sample(n: int, task: Task, means: Means, *, tool: bool) -> list[Chain]:
+    """`n` solutions at the run's temperature. One that the engine refuses or does not finish in time is missing, and
+    counted; raises its error when all are."""
+
+    async def one(number: int) -> Chain | EngineRefused | EngineTimeout:
+        model = means.model.branch(number)
+        try:
+            return await means.write(task, means, model, model.limits.temperature, tool=tool)
+        except (EngineRefused, EngineTimeout) as error:
+            return error
+
+    found = await gather(*(one(number) for number in range(n)))
+    chains = [chain for chain in found if isinstance(chain, Chain)]
+    if not chains and isinstance(found[0], Exception):
+        raise found[0]
+    means.model.meter.counts["solutions missing"] += n - len(chains)
+    return chains
+
+
+async def by_chat(task: Task, means: Means, model: Model, temperature: float, *, tool: bool) -> Chain:
+    """A chain of thought by any chat model."""
+    if tool:
+        return await _with_calculator(task, means, model, temperature)
+    messages = [Message(role="system", content=render("chain")), Message(role="user", content=task.text)]
+    reply = await model.say(messages, temperature=temperature)
+    return Chain(text=reply.text, answer=extract(reply.text))
+
+
+async def _with_calculator(task: Task, means: Means, model: Model, temperature: float) -> Chain:
+    if means.calculator is None:
+        raise MeansMissing("this run has no calculator", hint="leave calculator=true out")
+    system = render("calculator", functions=", ".join(sorted(FUNCTION_NAMES)))
+    messages = [Message(role="system", content=system), Message(role="user", content=task.text)]
+    told: list[str] = []
+    names: dict[str, str] = {}
+    for _ in range(MAX_TURNS):
+        reply = await model.say(messages, temperature=temperature, schema=CalculatorTurn.model_json_schema())
+        try:
+            turn = CalculatorTurn.model_validate(parse_reply(reply.text))
+        except (ReplyUnparsable, ValidationError):
+            model.meter.counts["replies not readable"] += 1
+            break
+        told.append(turn.reasoning)
+        if turn.answer is not None and not turn.calculate:
+            return Chain(text="\n".join(told), answer=turn.answer)
+        values = await means.calculator.evaluate(list(turn.calculate), names) if turn.calculate else ()
+        names |= {value.name: value.value for value in values if value.name and value.value is not None}
+        said = "\n".join(map(_told, values)) or "Go on."
+        told += [said] if values else []
+        messages += [Message(role="assistant", content=reply.text), Message(role="user", content=said)]
+    model.meter.counts["ended without an answer"] += 1
+    return Chain(text="\n".join(told), answer=None)
+
+
+def _told(value: Calculation) -> str:
+    if value.error is not None:
+        return f"{value.statement}: error: {value.error.message}"
+    return f"{value.statement} → {value.value}"
+
+
+async def by_executor(task: Task, means: Means, model: Model, temperature: float, *, tool: bool) -> Chain:
+    """A solution by the executor service in one step without a template, in the format of its weights.
+
+    The executor always has the calculator, so `tool` changes nothing.
+    """
+    return await instantiate(task, means, model, temperature, None)
+
+
+async def instantiate(
+    task: Task,
+    means: Means,
+    model: Model,
+    temperature: float,
+    template: ThoughtTemplate | None,
+    goal: str | None = None,
+) -> Chain:
+    """The whole problem as one step of the executor. `goal`: the problem's last sentence unless given."""
+    if means.executor is None:
+        raise MeansMissing("this run has no executor", hint="say where it runs with --executor-url")
+    statements = Problem(text=task.text).statements
+    request = InstantiateRequest(
+        goal=goal or statements[-1].text,
+        template=template,
+        statements=statements,
+        sampling=Sampling(temperature=temperature, seed=model.next_seed()),
+    )
+    done = await means.executor.instantiate(request)
+    model.meter.add(done.usage)
+    if done.failure is not None:
+        model.meter.counts["ended without an answer"] += 1
+    calculated = [f"{one.statement} → {one.value}" for one in done.calculations if one.value is not None]
+    return Chain(text="\n".join([done.reasoning, *calculated]).strip(), answer=done.result)

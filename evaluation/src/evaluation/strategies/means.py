@@ -1,0 +1,61 @@
+"""What a strategy may use. The command line makes it; tests make it of fakes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from evaluation.attempt import Task
+from evaluation.strategies.model import Model
+from reasonflux.client import ExecutorClient, NavigatorClient, TemplateStoreClient
+from reasonflux.contracts import Calculation, Contract
+from reasonflux.errors import InvalidRequest
+
+
+class MeansMissing(InvalidRequest):
+    """The run lacks what its strategy needs: no attempt can be made."""
+
+
+class Chain(Contract):
+    """A whole solution."""
+
+    text: str
+    answer: str | None
+
+
+class Calculates(Protocol):
+    async def evaluate(self, statements: list[str], names: dict[str, str]) -> tuple[Calculation, ...]:
+        """In order, up to and including the first that fails."""
+        ...
+
+
+class Writer(Protocol):
+    """Who writes a whole solution."""
+
+    async def __call__(self, task: Task, means: "Means", model: Model, temperature: float, *, tool: bool) -> Chain:
+        """`tool`: with the calculator. Raises EngineError."""
+        ...
+
+
+class Judge(Protocol):
+    async def score(self, problem: str, solution: str, model: Model) -> float | None:
+        """How good a solution, or its beginning, looks: 0 to 1. None: no score could be had, which is not 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class Means:
+    """For one attempt. `single` is the temperature of a solution that is sampled once; `key` names the attempt."""
+
+    model: Model
+    write: Writer
+    single: float = 0.0
+    run: str = "run"
+    key: str = "attempt"
+    seed: int = 0
+    judges: Mapping[str, Judge] = field(default_factory=dict)
+    calculator: Calculates | None = None
+    navigator: NavigatorClient | None = None
+    executor: ExecutorClient | None = None
+    templates: TemplateStoreClient | None = None
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

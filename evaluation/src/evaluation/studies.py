@@ -1,0 +1,202 @@
+"""A study: several runs that answer one question together, as YAML.
+
+Every run has its own result file and goes on where it stopped. What is kept of each is a report without its failures,
+from which pages and plots are drawn.
+"""
+
+from collections.abc import Iterable
+from math import ceil
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+from rich.table import Table
+from rich.text import Text
+
+from evaluation.opening import Places
+from evaluation.questions import BenchmarkQuestions, LadderQuestions
+from evaluation.report import Report, report
+from evaluation.running import finish, out, start
+from evaluation.runs import Journal, RunSpec
+from evaluation.runs import read as read_run
+from evaluation.strategies.catalogue import AnyStrategy, label, parse
+from evaluation.strategies.model import Limits
+from reasonflux.contracts import Contract
+from reasonflux.errors import InvalidRequest
+
+Metric = Literal["right", "tokens", "rounds", "calls", "tokens_per_right", "rounds_per_right", "templates"]
+
+
+class Plot(Contract):
+    """One picture. `by_depth`: a metric against the depth, a line for each run. `cost`: success against tokens, a point
+    for each run, those of one strategy joined. `bars`: a metric of each run."""
+
+    kind: Literal["by_depth", "cost", "bars"]
+    metric: Metric = "right"
+    title: str
+
+
+class StudyRun(Contract):
+    """One run of a study."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.@_-]*$")
+    benchmark: str = "ladder"
+    questions: LadderQuestions = LadderQuestions()
+    """Of the ladder; a benchmark has `limit`."""
+    limit: int | None = Field(default=None, ge=1)
+    strategy: AnyStrategy
+    samples: int = Field(default=1, ge=1)
+    seed: int = 0
+    limits: Limits = Limits()
+    chains: Literal["chat", "executor"] = "chat"
+    note: str = ""
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return parse(value) if isinstance(value, str) else value
+
+    def spec(self) -> RunSpec:
+        """Raises BenchmarkMissing, BenchmarkUnreadable."""
+        questions = (
+            self.questions
+            if self.benchmark == "ladder"
+            else BenchmarkQuestions.find(self.benchmark, limit=self.limit, seed=self.seed)
+        )
+        return RunSpec(
+            questions=questions, strategy=self.strategy, samples=self.samples, seed=self.seed, limits=self.limits,
+            chains=self.chains,
+        )  # fmt: skip
+
+    @property
+    def attempts(self) -> int | None:
+        """None: as many as the benchmark has."""
+        asked = self.questions.limit + self.questions.outside if self.benchmark == "ladder" else self.limit
+        return asked and asked * self.samples
+
+
+class Study(Contract):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    question: str
+    runs: tuple[StudyRun, ...] = Field(min_length=1)
+    plots: tuple[Plot, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, content: Any) -> Any:
+        """`defaults` stand in every run that does not say otherwise; a run without a name is called by its strategy."""
+        if not isinstance(content, dict) or "defaults" not in content:
+            return content
+        given = {key: value for key, value in content.items() if key != "defaults"}
+        runs = [{"strategy": run} if isinstance(run, str) else run for run in given.get("runs", ())]
+        given["runs"] = [_named({**content["defaults"], **run}) for run in runs]
+        return given
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Study":
+        names = [run.name for run in self.runs]
+        if len(set(names)) < len(names):
+            raise ValueError("two runs have the same name")
+        return self
+
+
+class Kept(Contract):
+    """What is kept of a study: its question and the reports of its runs so far."""
+
+    study: Study
+    reports: dict[str, Report] = Field(default_factory=dict)
+
+
+def _named(run: dict[str, Any]) -> dict[str, Any]:
+    named = str(run.get("strategy", "")).lower()
+    return {"name": "".join(sign if sign.isalnum() or sign in "@._-" else "-" for sign in named), **run}
+
+
+def read(path: Path, scale: float = 1.0) -> Study:
+    """A study with `scale` of its problems. Raises InvalidRequest that says what to mend."""
+    try:
+        study = Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise InvalidRequest(f"there is no study {path}", hint="studies are in evaluation/studies") from error
+    except yaml.YAMLError as error:
+        raise InvalidRequest(f"{path} is not YAML: {error}", hint="compare it with evaluation/studies") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise InvalidRequest(f"{path}: {where}: {fault['msg']}", hint="compare it with evaluation/studies") from error
+    return study if scale == 1.0 else study.model_copy(update={"runs": tuple(_scaled(study.runs, scale))})
+
+
+def _scaled(runs: Iterable[StudyRun], scale: float) -> Iterable[StudyRun]:
+    for run in runs:
+        fewer = {"limit": ceil(run.questions.limit * scale), "outside": ceil(run.questions.outside * scale)}
+        yield run.model_copy(
+            update={
+                "questions": run.questions.model_copy(update=fewer),
+                "limit": run.limit and ceil(run.limit * scale),
+            }
+        )
+
+
+async def carry_out(
+    study: Study, to: Path, reports: Path, places: Places, concurrency: int,
+    engine: str | None, model: str | None,
+) -> int:  # fmt: skip
+    """Every run to its end, in order. Its report is kept as soon as it is there. Returns the exit code."""
+    for run in study.runs:
+        path = result_file(to, study, run)
+        out.print(f"[bold]{study.name}: {run.name}[/]")
+        if path.exists():
+            journal = Journal.resume(path)
+            if _asked(journal.run.spec) != _asked(run.spec()):
+                journal.close()
+                hint = f"give another folder with --to, or move {path} away"
+                raise InvalidRequest(f"{path} belongs to another version of the study", hint=hint)
+            await finish(journal, places, concurrency)
+        else:
+            await start(run.spec(), path, places, concurrency, engine, model)
+        keep(study, run, to, reports)
+    return 0
+
+
+def _asked(spec: RunSpec) -> RunSpec:
+    return spec.model_copy(update={"engine": None})
+
+
+def result_file(to: Path, study: Study, run: StudyRun) -> Path:
+    return to / study.name / f"{run.name}.jsonl"
+
+
+def keep(study: Study, run: StudyRun, to: Path, reports: Path) -> Path:
+    """Add a run's report to what is kept of the study. Returns where."""
+    path = reports / f"{study.name}.json"
+    earlier = Kept.model_validate_json(path.read_text(encoding="utf-8")).reports if path.exists() else {}
+    found = {**earlier, run.name: report(*read_run(result_file(to, study, run))).summary}
+    kept = Kept(study=study, reports={one.name: found[one.name] for one in study.runs if one.name in found})
+    reports.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(kept.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def show(study: Study, to: Path) -> None:
+    """What a study takes and how far it is, on the terminal."""
+    table = Table(title=f"{study.name}: {study.question}", title_justify="left", box=None, pad_edge=False)
+    for column in ("run", "strategy", "attempts", "done"):
+        table.add_column(column, justify="right" if column in ("attempts", "done") else "left", overflow="fold")
+    for name, strategy, attempts, done in standing(study, to):
+        table.add_row(*map(Text, (name, strategy, "all" if attempts is None else f"{attempts:,}", f"{done:,}")))
+    out.print(table)
+
+
+def standing(study: Study, to: Path) -> list[tuple[str, str, int | None, int]]:
+    """For each run: its name, its strategy, the attempts that it takes and those that are done."""
+    found = []
+    for run in study.runs:
+        path = result_file(to, study, run)
+        done = len(read_run(path)[1]) if path.exists() else 0
+        found.append((run.name, label(run.strategy), run.attempts, done))
+    return found
