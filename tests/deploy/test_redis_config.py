@@ -68,6 +68,22 @@ def test_strangers_are_refused(port: int) -> None:
         redis.Redis(port=port, username="reasonflux", password="wrong").ping()
 
 
+def test_the_default_user_is_not_one_without_a_password(tmp_path: Path) -> None:
+    """Off or not, such a user puts Redis 7 into its protected mode, which answers nobody on another host."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "REDIS_PASSWORD": PASSWORD,
+        "REDIS_ACL_DIR": str(tmp_path),
+        "REDIS_SERVER": "true",
+    }
+    subprocess.run(["sh", str(HERE / "start.sh")], env=env, check=True)
+    (default,) = [
+        line for line in (tmp_path / "users.acl").read_text().splitlines() if line.startswith("user default ")
+    ]
+    assert "off" in default.split()
+    assert "nopass" not in default.split()
+
+
 def test_the_journals_commands_are_allowed(port: int) -> None:
     client = redis.Redis(port=port, username="reasonflux", password=PASSWORD)
     script = "redis.call('XADD', KEYS[1], '1-0', 'k', 'v'); return redis.call('TIME')"
