@@ -47,7 +47,7 @@ async def test_the_asynchronous_client_streams_the_same(waiting: openai.AsyncOpe
     deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
     assert "".join(delta.content or "" for delta in deltas) == ANSWER
     told = [part for delta in deltas if (part := getattr(delta, "reasoning", None))]
-    assert len(told) > 5, "the reasoning arrives as it is generated"
+    assert len(told) > 3, "in parts, however fast the weights are; test_leaving.py shows that none waits for the next"
     check_usage(chunks[-1].usage)
 
 
