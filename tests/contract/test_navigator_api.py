@@ -145,6 +145,18 @@ async def test_options_say_how_to_solve() -> None:
     assert session.metadata == {"course": "algebra"}
 
 
+async def test_what_may_be_lost_to_bets_is_the_operator_s_to_set_and_the_client_s_to_say() -> None:
+    async with opened(on_fakes(script([]), workers=0, speculation=2_000)) as client:
+        sessions = [
+            Session.model_validate_json((await start(client, {**PROBLEM, **asked})).content)
+            for asked in ({}, {"speculation": 0}, {"speculation": 500})
+        ]
+        negative = await start(client, {**PROBLEM, "speculation": -1})
+
+    assert [session.options.speculation for session in sessions] == [2_000, 0, 500]
+    assert negative.status_code == 400
+
+
 async def test_a_session_can_be_read_while_it_runs() -> None:
     gate = Gate()
     app = on_fakes(script([plan(step("find it", "s1"))], [review("finish", answer="r1")]), gate)

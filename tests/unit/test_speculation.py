@@ -3,6 +3,7 @@
 import asyncio
 import re
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,8 @@ from journals import instantiated, planned, reviewed, session_of, started, step
 from navigator.journal import MemoryJournal
 from navigator.llm import NavigatorLLM
 from navigator.planning import Profile
-from navigator.policy import Instantiate, Plan, ReviewStep, decide, decide_ahead, presume
+from navigator.policy import Instantiate, Plan, ReviewStep, decide, decide_ahead
+from navigator.ports import Claim
 from navigator.runner import Runner
 from navigator.session import fold
 from navigator.testing import is_review, plan, review
@@ -24,7 +26,9 @@ from reasonflux.contracts import (
     Delta,
     Entry,
     Event,
+    InstantiateEvent,
     InstantiateRequest,
+    Instantiation,
     Options,
     Outcome,
     Problem,
@@ -49,7 +53,6 @@ def test_the_next_step_may_begin_while_the_last_is_under_review() -> None:
 
 def test_nothing_begins_ahead_unless_it_was_asked_for() -> None:
     session = session_of(started(), CHAIN, instantiated(1))
-    assert presume(session) is None
     assert decide_ahead(session, plans=True) == ()
 
 
@@ -132,16 +135,21 @@ class World:
 
 
 async def solved(options: Options, world: World, profile: Profile = Profile.INSTRUCT) -> tuple[Session, list[Entry]]:
-    journal = MemoryJournal()
-    await journal.create("s", SessionStarted(problem=Problem(text="Ann has 3. How many have they?"), options=options))
-    claim = await journal.claim("worker", 60.0)
-    assert claim is not None
+    journal, claim = await begun(options)
     llm = NavigatorLLM(FakeEngine(world.navigate), profile)
     runner = Runner(journal, llm, FakeTemplateStore(), FakeExecutor(world.execute))
     async with asyncio.timeout(60.0):
         await runner.run(claim)
     entries = list(await journal.read("s"))
     return fold("s", entries), entries
+
+
+async def begun(options: Options, journal: MemoryJournal | None = None) -> tuple[MemoryJournal, Claim]:
+    journal = journal or MemoryJournal()
+    await journal.create("s", SessionStarted(problem=Problem(text="Ann has 3. How many have they?"), options=options))
+    claim = await journal.claim("worker", 60.0)
+    assert claim is not None
+    return journal, claim
 
 
 def trajectory(entries: list[Entry]) -> list[Event]:
@@ -177,10 +185,14 @@ class Turn:
     def __init__(self, verdict: str) -> None:
         self.verdict, self.second_begun, self.reviewed = verdict, asyncio.Event(), asyncio.Event()
         self.results: list[str] = []
+        self.hold: asyncio.Event | None = None
+        """Where there is one, no review ends before it."""
 
     async def navigate(self, call: Call) -> str:
         if not is_review(call):
             return plan(told("first", "s1"), told("second", "r1"))
+        if self.hold is not None:
+            await self.hold.wait()
         if not self.results:
             self.results.append("reviewing")
             await self.second_begun.wait()
@@ -223,10 +235,7 @@ class Listening(MemoryJournal):
 
 
 async def solved_by(world: Turn, options: Options, journal: MemoryJournal | None = None) -> tuple[Session, list[Entry]]:
-    journal = journal or MemoryJournal()
-    await journal.create("s", SessionStarted(problem=Problem(text="Ann has 3. How many have they?"), options=options))
-    claim = await journal.claim("worker", 60.0)
-    assert claim is not None
+    journal, claim = await begun(options, journal)
     runner = Runner(
         journal,
         NavigatorLLM(FakeEngine(world.navigate), Profile.INSTRUCT),
@@ -236,3 +245,74 @@ async def solved_by(world: Turn, options: Options, journal: MemoryJournal | None
     async with asyncio.timeout(30.0):
         session = await runner.run(claim)
     return session, list(await journal.read("s"))
+
+
+async def test_a_bet_that_costs_more_than_may_be_lost_is_stopped_and_the_step_begins_again_when_it_is_due() -> None:
+    class Greedy(FakeExecutor):
+        """Its first try of the second step never ends; it says what that has cost so far."""
+
+        stopped, tries = asyncio.Event(), 0
+
+        async def instantiate(self, request: InstantiateRequest, on_event: Any = None) -> Instantiation:
+            if request.goal == "first":
+                return Instantiation(result="1", usage=Tokens(prompt=20, completion=5, calls=1))
+            self.tries += 1
+            if self.tries > 1:
+                return Instantiation(result="2", usage=Tokens(prompt=20, completion=5, calls=1))
+            try:
+                for heard in range(1, 10_000):
+                    await on_event(InstantiateEvent(spent=Tokens(prompt=20, completion=heard, calls=1)))
+                    await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                self.stopped.set()
+                raise
+            raise AssertionError("it went on for ever")
+
+    executor = Greedy()
+
+    async def navigate(call: Call) -> str:
+        if not is_review(call):
+            return plan(told("first", "s1"), told("second", "r1"))
+        await executor.stopped.wait()
+        return review("continue")
+
+    journal, claim = await begun(Options(speculation=40))
+    runner = Runner(journal, NavigatorLLM(FakeEngine(navigate), Profile.INSTRUCT), FakeTemplateStore(), executor)
+    async with asyncio.timeout(30.0):
+        session = await runner.run(claim)
+    assert (session.outcome, session.answer) == (Outcome.SOLVED, "2")
+    assert session.speculated == 41  # heard when it was one token too many
+    assert session.usage.executor == Tokens(prompt=60, completion=5 + 21 + 5, calls=3)
+
+
+def test_no_more_begins_ahead_than_may_be_lost() -> None:
+    fan = planned(*(step(n, "s1" if n == 1 else "r1", query=False) for n in range(1, 6)))
+    for cap, bets in ((14, 0), (15, 1), (44, 2), (1_000, 4)):
+        session = session_of(started(Options(speculation=cap)), fan, instantiated(1))  # which cost 15
+        assert decide_ahead(session, plans=False) == tuple(Instantiate(n, 1) for n in range(2, 2 + bets))
+
+
+async def test_a_takeover_during_speculation_loses_the_bet_and_nothing_else() -> None:
+    """The worker pauses past its lease while it reviews; the one that takes over knows nothing of the bet."""
+    world = Turn("continue")
+    world.hold = asyncio.Event()
+    journal, claim = await begun(FREELY)
+    lost: list[Usage] = []
+    llm, templates = NavigatorLLM(FakeEngine(world.navigate), Profile.INSTRUCT), FakeTemplateStore()
+    first = Runner(journal, llm, templates, FakeExecutor(world.execute), lost=lambda session, usage: lost.append(usage))
+    paused = asyncio.create_task(first.run(claim))
+    await world.second_begun.wait()
+    before = await journal.read("s")
+    paused.cancel()
+    await asyncio.gather(paused, return_exceptions=True)
+    assert await journal.read("s") == before  # nothing of the bet was written
+    assert sum(usage.executor.calls for usage in lost) == 1  # and yet it is charged
+
+    await journal.release(claim)
+    again = await journal.claim("another", 60.0)
+    assert again is not None
+    world.hold.set()
+    async with asyncio.timeout(30.0):
+        session = await Runner(journal, llm, templates, FakeExecutor(world.execute)).run(again)
+    assert (session.outcome, session.answer, session.rounds) == (Outcome.SOLVED, "2", 2)
+    assert session.speculated == 0

@@ -218,6 +218,7 @@ def _front(settings: Settings, world: World, metrics: Metrics) -> Callable[[Visi
             shelves=shelves,
             exchanges=exchanges,
             webhook_origins=settings.webhook_origins,
+            speculation=settings.speculation,
         )
 
     return opened

@@ -78,31 +78,32 @@ def decide(session: Session) -> tuple[Action, ...]:
 
 
 def presume(session: Session) -> Entry | None:
-    """The entry that the review under way will most likely become: the result stands. None where nobody may bet on it.
-
-    Work may begin on the strength of it, at the risk of what it costs; about as much as the step under review.
-    """
+    """The entry that the review under way will most likely become: the result stands. None without such a review."""
     due = [action for action in decide(session) if isinstance(action, ReviewStep)]
-    tried = session.step(due[0].step_id).instantiations[-1] if due else None
-    if tried is None or tried.result is None:
-        return None
-    if session.speculated + tried.usage.total >= session.options.speculation:
+    if not due or session.step(due[0].step_id).instantiations[-1].result is None:
         return None
     event = StepReviewed(step_id=due[0].step_id, attempt=due[0].attempt, review=Review(verdict=Verdict.CONTINUE))
     return Entry(seq=session.last_seq + 1, at=session.updated_at, event=event)
 
 
 def decide_ahead(session: Session, *, plans: bool) -> tuple[Action, ...]:
-    """What will be due once the review under way says that the result stands, and is not due yet.
+    """What will be due once the review under way says that the result stands, and is not due yet: as much of it as
+    the session may lose, if each costs what the step under review did.
 
     `plans`: the next plan is made from results alone; otherwise it waits for the review's own words.
     """
-    presumed = presume(session)
-    if presumed is None:
+    if may_lose(session) == 0 or (presumed := presume(session)) is None:
         return ()
-    now = decide(session)
-    ahead = (action for action in decide(advance(session, presumed)) if action not in now)
-    return tuple(action for action in ahead if isinstance(action, Instantiate | Plan if plans else Instantiate))
+    assert isinstance(presumed.event, StepReviewed)
+    now, price = decide(session), session.step(presumed.event.step_id).instantiations[-1].usage.total
+    ahead = [action for action in decide(advance(session, presumed)) if action not in now]
+    bets = [action for action in ahead if isinstance(action, Instantiate | Plan if plans else Instantiate)]
+    return tuple(bets[: may_lose(session) // max(1, price)])
+
+
+def may_lose(session: Session) -> int:
+    """The tokens that bets on reviews may still cost in vain."""
+    return max(0, session.options.speculation - session.speculated)
 
 
 def remaining(session: Session) -> Budget:

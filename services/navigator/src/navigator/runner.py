@@ -23,15 +23,16 @@ from navigator.policy import (
     ReviewStep,
     decide,
     decide_ahead,
+    may_lose,
     presume,
     remaining,
     template_for,
 )
 from navigator.ports import Claim, Executor, Journal, TemplateStore
 from navigator.session import action_key, advance, fold
+from navigator.under_way import UnderWay, name
 from navigator.work import LiveText, Meter, Work
 from reasonflux.contracts import (
-    ActionDropped,
     ActionFailed,
     ActionKind,
     Delta,
@@ -91,44 +92,33 @@ class Runner:
         return await self._loop(claim, session, entries, halt or asyncio.Event())
 
     async def _loop(self, claim: Claim, session: Session, entries: list[Entry], halt: asyncio.Event) -> Session:
-        running: dict[Action, Work] = {}
-        ahead: dict[Action, Work] = {}  # begun on a presumed review: held back until it is due
+        under_way = UnderWay()
         lost = asyncio.create_task(self._until_lost(claim))
         try:
             while not session.finished:
-                due, next_due = decide(session), decide_ahead(session, plans=self.llm.plans_from_view(session))
-                running |= {action: _counts(ahead.pop(action)) for action in due if action in ahead}
-                stopped = [*_stop(running, due), *_stop(ahead, next_due, ahead=True)]
-                if stopped:  # the plan changed under them
-                    session = await self._commit(claim, session, entries, stopped)
+                due, ahead = decide(session), decide_ahead(session, plans=self.llm.plans_from_view(session))
+                if dropped := under_way.keep(due, ahead):  # a new plan or a verdict stopped it
+                    session = await self._commit(claim, session, entries, dropped)
                     continue
                 if isinstance(due[0], Finish):
                     return await self._commit(claim, session, entries, [due[0].event])
-                for action in due:
-                    if action not in running and not halt.is_set():
-                        running[action] = self._begin(claim, session, tuple(entries), action)
-                if not running:  # halted
-                    return session
                 if not halt.is_set():
-                    self._begin_ahead(claim, session, tuple(entries), next_due, ahead)
-                awaited = [work.task for work in running.values()]
-                await asyncio.wait((lost, *awaited), return_when=asyncio.FIRST_COMPLETED)
+                    under_way.begin(due, partial(self._begin, claim, session, tuple(entries)))
+                    self._bet(claim, session, entries, under_way, ahead)
+                if not under_way:  # halted, and what had begun is done
+                    return session
+                ended = await under_way.next(lost)
                 if lost.done():
                     raise LeaseLost(f"session {session.id} was taken over or ended elsewhere")
-                done = [action for action, work in running.items() if work.task.done()]
-                events = [running[action].task.result() for action in done]
-                session = await self._commit(claim, session, entries, events)
-                for action in done:
-                    del running[action]
+                session = await self._commit(claim, session, entries, [*ended.values()])
+                under_way.told(ended)
             return session
         finally:
-            under_way = [*running.values(), *ahead.values()]
-            if self.lost is not None and under_way:
-                self.lost(session, sum((work.stop() for work in under_way), Usage()))
-            tasks = (lost, *(work.task for work in under_way))
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            cost = under_way.abandon()
+            if self.lost is not None and cost.all.calls:
+                self.lost(session, cost)
+            lost.cancel()
+            await asyncio.gather(lost, under_way.gone(), return_exceptions=True)
 
     def _begin(
         self, claim: Claim, session: Session, entries: Sequence[Entry], action: Action, *, held: bool = False
@@ -136,22 +126,14 @@ class Runner:
         meter, live = Meter(), LiveText(partial(self._publish, claim, action), held=held)
         return Work(asyncio.create_task(self._perform(session, entries, action, live, meter)), live, meter)
 
-    def _begin_ahead(
-        self,
-        claim: Claim,
-        session: Session,
-        entries: Sequence[Entry],
-        actions: Sequence[Action],
-        ahead: dict[Action, Work],
+    def _bet(
+        self, claim: Claim, session: Session, entries: list[Entry], under_way: UnderWay, ahead: Sequence[Action]
     ) -> None:
         """Begin them on the session as it will be if the review under way lets the result stand."""
-        presumed = presume(session)
-        if presumed is None:
-            return
-        then = advance(session, presumed)
-        for action in actions:
-            if action not in ahead:
-                ahead[action] = self._begin(claim, then, (*entries, presumed), action, held=True)
+        if presumed := presume(session):
+            then = advance(session, presumed)
+            begin = partial(self._begin, claim, then, (*entries, presumed), held=True)
+            under_way.bet(ahead, begin, may_lose(session))
 
     async def _commit(self, claim: Claim, session: Session, entries: list[Entry], events: Sequence[Event]) -> Session:
         for entry in await self._append(claim, session, events):
@@ -179,7 +161,7 @@ class Runner:
         self, session: Session, entries: Sequence[Entry], action: Action, live: LiveText, meter: Meter
     ) -> Event:
         """Carry one action out. It always ends in one event, whatever the world does."""
-        kind, step_id = _name(action)
+        kind, step_id = name(action)
         try:
             # The engine's own deadline is the session's: it fires first and tells what was spent.
             async with asyncio.timeout(max(0.0, remaining(session).seconds) + GRACE_SECONDS):
@@ -249,7 +231,7 @@ class Runner:
         return StepInstantiated(step_id=action.step_id, attempt=action.attempt, instantiation=instantiation)
 
     async def _publish(self, claim: Claim, action: Action, text: str, restarted: bool) -> None:
-        kind, step_id = _name(action)
+        kind, step_id = name(action)
         attempt = getattr(action, "attempt", 1)
         delta = Delta(action=kind, step_id=step_id, attempt=attempt, epoch=claim.epoch, text=text, restarted=restarted)
         await self.journal.publish(claim.session_id, delta)
@@ -312,29 +294,3 @@ def request_for(session: Session, action: Instantiate) -> InstantiateRequest:
 def on_the_clock(session: Session, claim: Claim) -> Session:
     """The session at the time of its claim: what it waited for a worker counts against its deadline."""
     return session.model_copy(update={"updated_at": max(session.updated_at, claim.at)})
-
-
-def _counts(work: Work) -> Work:
-    """Work begun ahead is due now: what it says may be heard."""
-    work.live.release()
-    return work
-
-
-def _stop(running: dict[Action, Work], due: Sequence[Action], *, ahead: bool = False) -> list[ActionDropped]:
-    """Stop the work that is not due any more. What it has cost is told; work that cost nothing is not."""
-    stopped = [(*_name(action), running.pop(action).stop()) for action in running.keys() - set(due)]
-    return [
-        ActionDropped(action=kind, step_id=step, usage=cost, ahead=ahead)
-        for kind, step, cost in stopped
-        if cost.all.calls
-    ]
-
-
-def _name(action: Action) -> tuple[ActionKind, int | None]:
-    kind = {
-        Plan: ActionKind.PLAN,
-        Retrieve: ActionKind.RETRIEVE,
-        Instantiate: ActionKind.INSTANTIATE,
-        ReviewStep: ActionKind.REVIEW,
-    }
-    return kind[type(action)], getattr(action, "step_id", None)

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from navigator.access.limits import Limits, Room
 from navigator.webhooks import origin_of, signing_key
+from reasonflux.contracts.usage import MOST_TOKENS
 from reasonflux.engine import EngineConfig
 from reasonflux.engines import EngineSettings, Prompts
 from reasonflux.settings import REDIS_URL
@@ -45,6 +46,13 @@ class Settings(EngineSettings):
     )
     webhook_secrets: tuple[str, ...] = Field(
         default=(), repr=False, description="webhooks are signed with each of them: whsec_<base64> (JSON list)"
+    )
+    speculation: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_TOKENS,
+        description="tokens that a session may lose to work begun ahead of a review, where its request does not say; "
+        "0: every step waits for the review before it",
     )
     access: Literal["open", "keys"] = Field(
         default="open", description="keys: every request under /v1 needs an API key (`reasonflux keys create`)"

@@ -11,16 +11,22 @@ from reasonflux.contracts import Event, Tokens, Usage
 
 
 class Meter:
-    """Hears what an action's engine calls cost while they run."""
+    """Hears what an action's engine calls cost while they run. `told` is called with every new count."""
 
     def __init__(self) -> None:
         self.spent = Usage()
+        self.told: Callable[[Usage], None] | None = None
 
     async def navigator(self, tokens: Tokens) -> None:
-        self.spent = Usage(navigator=tokens)
+        self._count(Usage(navigator=tokens))
 
     async def executor(self, tokens: Tokens) -> None:
-        self.spent = Usage(executor=tokens)
+        self._count(Usage(executor=tokens))
+
+    def _count(self, spent: Usage) -> None:
+        self.spent = spent
+        if self.told is not None:
+            self.told(spent)
 
     def at_least(self, told: Usage) -> Usage:
         """What is known of the cost: an engine that tells no running count is only heard at the end of a call."""
@@ -82,6 +88,11 @@ class Work:
     task: "asyncio.Task[Event]"
     live: LiveText
     meter: Meter = field(default_factory=Meter)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped before its end."""
+        return self.task.cancelled() or self.task.cancelling() > 0
 
     def stop(self) -> Usage:
         """Stop it. Returns what it has cost."""

@@ -14,7 +14,7 @@ from reasonflux.contracts.instantiation import Instantiation
 from reasonflux.contracts.problem import MAX_PROBLEM_CHARS, Problem, Statement, not_blank, split_sentences
 from reasonflux.contracts.template import Retrieval
 from reasonflux.contracts.trajectory import Review, Step
-from reasonflux.contracts.usage import DEFAULT_ENGINE, ENGINE_NAME, Budget, Effort, Sampling, Usage
+from reasonflux.contracts.usage import DEFAULT_ENGINE, ENGINE_NAME, MOST_TOKENS, Budget, Effort, Sampling, Usage
 
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=4_096)]], Field(max_length=64)
@@ -131,6 +131,13 @@ class CreateSession(Contract):
     )
     max_revisions: int = Field(
         default=3, ge=0, le=64, description="changes of plan before the session gives up; 0: plan once"
+    )
+    speculation: int | None = Field(
+        default=None,
+        ge=0,
+        le=MOST_TOKENS,
+        description="tokens that may be lost to steps and plans begun while the last result is still under review; "
+        "0: they wait; null: what the operator set",
     )
     sampling: Sampling = Sampling()
     parent: str | None = Field(

@@ -47,6 +47,7 @@ class OpenNavigator:
 
     `libraries`: the template libraries that may be asked for, the default first. `llm`: the navigator role, which
     knows the engines on offer. `webhook_origins`: where webhooks may go. `journal`: as the visit's tenant sees it.
+    `speculation`: what a session may lose to bets on reviews where its request does not say.
     """
 
     journal: Sessions
@@ -57,6 +58,7 @@ class OpenNavigator:
     shelves: Shelves
     exchanges: Exchanges
     webhook_origins: tuple[str, ...] = ()
+    speculation: int = 0
     heartbeat: float = HEARTBEAT_SECONDS
 
     @property
@@ -160,6 +162,7 @@ class OpenNavigator:
             templates=request.templates,
             sampling=request.sampling,
             max_revisions=request.max_revisions,
+            speculation=self.speculation if request.speculation is None else request.speculation,
         )
         delivery = Delivery(on_disconnect=request.on_disconnect, webhook=request.webhook)
         told = {"parent": request.parent, "turns": turns, "metadata": request.metadata}

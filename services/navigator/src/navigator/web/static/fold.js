@@ -29,6 +29,7 @@ export function begin(id, entry) {
     answer: null,
     explanation: "",
     usage: { navigator: NOTHING, executor: NOTHING },
+    speculated: 0,
     started_at: entry.at,
     updated_at: entry.at,
     last_seq: 1,
@@ -81,7 +82,11 @@ const CHANGES = {
       usage: spent(session, usage),
     };
   },
-  "action.dropped": (session, { usage }) => ({ usage: spent(session, usage) }),
+  "action.dropped": (session, { usage, ahead }) => {
+    const lost = (tokens) => tokens.prompt + tokens.completion;
+    const speculated = session.speculated + (ahead ? lost(usage.navigator) + lost(usage.executor) : 0);
+    return { usage: spent(session, usage), speculated };
+  },
   "step.restarted": () => ({}),
   "session.finished": (session, { outcome, answer, explanation, failure }) => ({
     outcome,

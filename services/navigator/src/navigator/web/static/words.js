@@ -41,11 +41,16 @@ export function happened({ event }) {
     case "step.instantiated": return carriedOut(step, event);
     case "step.reviewed": return reviewed(step, event.review);
     case "action.failed": return `${DOING[event.action]} ${step} failed: ${event.failure.message}`.replace("  ", " ");
-    case "action.dropped": return `Work on ${step || event.action} was stopped: the plan had changed`;
+    case "action.dropped": return stopped(step || event.action, event.ahead);
     case "step.restarted": return "Another worker took over";
     case "session.finished": return finished(event);
     default: return event.type;
   }
+}
+
+function stopped(what, ahead) {
+  if (ahead) return `Work on ${what}, begun ahead of a review, was not needed`;
+  return `Work on ${what} was stopped: the plan had changed`;
 }
 
 function planned({ steps, reply }) {
