@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down status test test-clients test-compose check format train-tiny eval results bench-calculator bench-retrieval bench-index constraints clean
+.PHONY: help install demo up down status test test-clients test-compose test-browser check format train-tiny eval results bench-calculator bench-retrieval bench-index constraints clean
 
 BIN := .venv/bin
 REASONFLUX := $(BIN)/reasonflux
@@ -40,6 +40,9 @@ test-clients: install  ## install OpenAI-compatible clients and run them unmodif
 
 test-compose: install  ## build the images, bring docker compose up (profile cpu), solve, crash each part, take it down
 	@REASONFLUX_TEST_COMPOSE=1 $(BIN)/pytest tests/compose $(TEST_ARGS)
+
+test-browser: install  ## the trace page in the Chromium that is found on PATH (or in CHROMIUM)
+	@$(BIN)/pytest tests/browser $(TEST_ARGS)
 
 check: install  ## ruff, mypy --strict, import-linter, and every template worked through
 	@$(BIN)/ruff check .

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browser.house import House, chromium, open_house, viewed
+from browser.house import FLAGS, House, chromium, open_house, viewed
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def browser() -> Iterator[Any]:
     if found is None:
         pytest.skip("there is no Chromium: apt-get install chromium, or name one in CHROMIUM")
     with playwright.sync_playwright() as running:
-        launched = running.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        launched = running.chromium.launch(executable_path=found, args=FLAGS)
         yield launched
         launched.close()
 

@@ -16,6 +16,8 @@ import httpx
 
 TESTS = Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 60.0
+FLAGS = ["--no-sandbox"] if os.geteuid() == 0 else []
+"""Chromium refuses its sandbox to root, which is who tests are in a container."""
 
 
 def chromium() -> str | None:

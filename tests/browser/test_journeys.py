@@ -206,6 +206,7 @@ def test_the_library_is_searched_filtered_and_read(view: Any, house: House) -> N
 
 def test_everything_works_from_the_keyboard(view: Any, house: House) -> None:
     view.goto("/")
+    view.get_by_label("The problem").wait_for()
     view.keyboard.press("/")
     view.keyboard.type(SERIES.problem)
     view.keyboard.press("Control+Enter")

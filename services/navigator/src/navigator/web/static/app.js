@@ -125,7 +125,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "?") act.help(!state.help);
   else if (event.key === "Escape" && state.help) act.help(false);
   else if (event.key === "/" && document.querySelector("[data-first]")) document.querySelector("[data-first]").focus();
-  else if (!shown.screen.key?.(event)) return;
+  else if (!shown?.screen.key?.(event)) return;
   event.preventDefault();
 });
 

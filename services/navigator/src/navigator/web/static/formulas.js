@@ -20,6 +20,7 @@ const MOST_CHARS = 90_000;
 const policy = globalThis.trustedTypes?.createPolicy("formulas", { createHTML: (text) => text });
 const known = new Map();
 let waiting = new Set();
+let arrivals = 0;
 let onArrival = () => {};
 
 /** Call `again` whenever formulas have arrived. */
@@ -39,13 +40,13 @@ export function prose(text) {
 
 /** What the shown formulas depend on: a view that uses `prose` and is memoised names it among its deps. */
 export function formulasKnown() {
-  return known.size;
+  return arrivals;
 }
 
 function shown(piece, place) {
   if (!piece.mathml) return piece.text;
   const made = leaf(`${place}:${piece.mathml}`, () => element(piece.mathml, piece.text));
-  return piece.mathml.includes('display="block"') ? h("span", { class: "display" }, made) : made;
+  return piece.mathml.includes('display="block"') ? h("span", { class: "display", tabindex: 0 }, made) : made;
 }
 
 function want(text) {
@@ -67,6 +68,7 @@ async function ask() {
   try {
     const answered = await mathml(texts);
     texts.forEach((text, n) => known.set(text, answered.texts[n]));
+    arrivals += 1;
     onArrival();
   } catch {
     // The text stands as it was written.

@@ -80,9 +80,9 @@ function card(template, done, library) {
       h("p", null, "Answer ", formula(template.example.answer))));
 }
 
-export function list(title, items) {
+export function list(title, items, heading = "h5") {
   if (!items.length) return null;
-  return h("div", null, h("h5", null, title), h("ul", null, items.map((item) => h("li", null, prose(item)))));
+  return h("div", null, h(heading, null, title), h("ul", null, items.map((item) => h("li", null, prose(item)))));
 }
 
 /** A formula with values in the place of names, for reading: `n*(first + last)/2` → `20*(3 + 79)/2`. Pure. */

@@ -19,7 +19,7 @@ export function templatePage(state, read) {
     h("p", { class: "lead" }, prose(template.description)),
     h("p", { class: "tags" }, template.tags.map((tag) => [h("a", { class: "tag", href: link.library(library, { tag }) }, tag), " "])),
     trouble(state.error, read),
-    h("div", { class: "card-sides" }, list("Use it when", template.scope), list("Beware", template.pitfalls)),
+    h("div", { class: "card-sides" }, list("Use it when", template.scope, "h2"), list("Beware", template.pitfalls, "h2")),
     steps(template),
     example(template),
     history(state),
