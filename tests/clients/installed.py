@@ -1,10 +1,14 @@
 """Where the client programs live, and a place to run them in: a folder and settings that no other run sees."""
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
 import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,11 +60,7 @@ class Workplace:
 
         `ours`: with our own Python, where the SDK is, instead of the clients'.
         """
-        places = [OURS, CLIENTS] if ours else [CLIENTS, OURS]
-        env = self._env() | {"PATH": os.pathsep.join([*map(str, places), os.environ["PATH"]])}
-        self._link()
-        program = shutil.which(command[0], path=env["PATH"])
-        assert program is not None, f"{command[0]} is not there"
+        program, env = self._prepared(command[0], ours)
         done = subprocess.run(
             [program, *command[1:]],
             cwd=self.folder,
@@ -73,14 +73,38 @@ class Workplace:
         assert done.returncode == 0, f"{' '.join(command)[:200]}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    @asynccontextmanager
+    async def running(self, *command: str, ours: bool = False) -> AsyncIterator[Process]:
+        """The command under way, with pipes to and from it; killed at the end."""
+        program, env = self._prepared(command[0], ours)
+        pipes = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
+        process = await asyncio.create_subprocess_exec(program, *command[1:], cwd=self.folder, env=env, **pipes)
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
     def report(self, program: str) -> Any:
         """What a program of `programs/` has to tell: it gets the address, a problem and a follow-up to it."""
-        path = PROGRAMS / program
-        if path.suffix == ".mjs":  # from standard input, so that it finds the packages beside the folder it runs in
-            told = self.run("node", "--input-type=module", "-", self.url, PROBLEM, FOLLOW_UP, stdin=path.read_text())
-        else:
-            told = self.run("python", str(path), self.url, PROBLEM, FOLLOW_UP)
-        return json.loads(told)
+        return json.loads(self.run(*self.program(program, self.url, PROBLEM, FOLLOW_UP)))
+
+    def program(self, name: str, *arguments: str) -> tuple[str, ...]:
+        """The command that runs a program of `programs/`. Node.js finds packages from where a program lies."""
+        path = PROGRAMS / name
+        if path.suffix != ".mjs":
+            return ("python", str(path), *arguments)
+        return ("node", str(path), *arguments)
+
+    def _prepared(self, command: str, ours: bool) -> tuple[str, dict[str, str]]:
+        """The program that `command` names, and its environment."""
+        places = [OURS, CLIENTS] if ours else [CLIENTS, OURS]
+        env = self._env() | {"PATH": os.pathsep.join([*map(str, places), os.environ["PATH"]])}
+        self._link()
+        program = shutil.which(command, path=env["PATH"])
+        assert program is not None, f"{command} is not there"
+        return program, env
 
     def _link(self) -> None:
         for name, target in {".venv": OURS.parent, "tests": ROOT / "tests", "node_modules": NODE_MODULES}.items():

@@ -433,6 +433,24 @@ async def test_solve_creates_follows_and_returns_the_session() -> None:
     assert seen == list(JOURNAL)
 
 
+async def test_solve_cancels_the_session_when_its_caller_gives_up() -> None:
+    fake = FakeNavigator(JOURNAL, JOURNAL)
+
+    async def refuse(event: Entry | Delta) -> None:
+        raise LookupError("seen enough")
+
+    async def wait(event: Entry | Delta) -> None:
+        await asyncio.Event().wait()
+
+    async with navigator(fake) as (client, _):
+        with pytest.raises(LookupError):
+            await client.solve("What is 2 + 3?", on_event=refuse)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.solve("What is 2 + 3?", on_event=wait)
+    assert fake.cancelled == ["one", "one"]
+
+
 async def test_create_always_sends_an_idempotency_key() -> None:
     fake = FakeNavigator()
     async with navigator(fake) as (client, _):

@@ -1,12 +1,6 @@
-"""What is cancelled stops generating: shown by vLLM's own metrics, not by our word.
-
-The shipped weights are done in a fraction of a second, so here the engine is told to go on for TOKENS tokens, whatever
-the weights say: several seconds, and no end before that but a cancellation.
-"""
+"""What is cancelled stops generating: shown by vLLM's own metrics, not by our word."""
 
 import asyncio
-import json
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from embedded import Embedded
+from unending import TOKENS, WITHIN_SECONDS, Metrics, NeverEnding, endless_navigator
 
 from executor.app import create as executor_app
 from executor.settings import Settings as ExecutorSettings
@@ -27,66 +22,22 @@ from reasonflux.contracts import FailureKind, Outcome, Session
 from reasonflux.engine import EngineConfig, OpenAIEngine
 from reasonflux.http import http_client
 from reasonflux.testing.fake_engine import FakeEngine
-from reasonflux.testing.fakes import FakeExecutor, FakeTemplateStore
+from reasonflux.testing.fakes import FakeTemplateStore
 from reasonflux.testing.serving import served
 
 pytestmark = [pytest.mark.redis, pytest.mark.vllm, pytest.mark.faiss]
 
-TOKENS = 1_800
-WITHIN_SECONDS = 1.0
 PROBLEM = "An arithmetic sequence has first term 3 and common difference 4. What is the sum of its first 20 terms?"
 CHAT = {"messages": [{"role": "user", "content": PROBLEM}]}
 
 
-class NeverEnding(httpx.AsyncHTTPTransport):
-    """Asks the engine for TOKENS tokens and no fewer."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        body = json.loads(request.content)
-        body.pop("response_format", None)
-        body |= {"ignore_eos": True, "max_tokens": TOKENS}
-        headers = {name: value for name, value in request.headers.items() if name != "content-length"}
-        return await super().handle_async_request(
-            httpx.Request(request.method, request.url, json=body, headers=headers, extensions=request.extensions)
-        )
-
-
-class Metrics:
-    """What an engine says about itself."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    async def running(self) -> float:
-        return await self._value("vllm:num_requests_running")
-
-    async def generated(self) -> float:
-        return await self._value("vllm:generation_tokens_total")
-
-    async def until_running(self) -> None:
-        async with asyncio.timeout(30):
-            while not await self.running():  # noqa: ASYNC110 - metrics announce nothing
-                await asyncio.sleep(0.01)
-
-    async def _value(self, name: str) -> float:
-        async with httpx.AsyncClient() as client:
-            text = (await client.get(f"{self._url}/metrics")).text
-        return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
-
-
 @asynccontextmanager
 async def navigator(embedded: Embedded) -> AsyncIterator[httpx.AsyncClient]:
-    """The navigator on the real engine, made to go on."""
-    config = EngineConfig(url=f"{embedded.url('navigator_engine')}/v1", model="reasonflux-tiny-navigator")
-    async with httpx.AsyncClient(transport=NeverEnding(), timeout=None) as line:
-        app = build(
-            journal=MemoryJournal(),
-            llm=NavigatorLLM(OpenAIEngine(line, config), Profile.COMPACT),
-            templates=FakeTemplateStore(),
-            executor=FakeExecutor(lambda request: "7"),
-        )
-        async with served(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
-            yield client
+    async with (
+        endless_navigator(embedded.url("navigator_engine")) as url,
+        httpx.AsyncClient(base_url=url, timeout=60) as client,
+    ):
+        yield client
 
 
 async def cancels(client: httpx.AsyncClient, engine: Metrics) -> None:

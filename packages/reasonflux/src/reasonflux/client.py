@@ -11,7 +11,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import httpx
 from pydantic import Field
@@ -37,6 +37,9 @@ from reasonflux.http import http_client
 from reasonflux.remote import RemoteService, segment
 from reasonflux.settings import ReasonFluxSettings
 from reasonflux.store_client import TemplateStoreClient as TemplateStoreClient
+
+LEAVING_SECONDS = 5.0
+"""For the cancellation of what nobody waits for any more."""
 
 
 class ClientSettings(ReasonFluxSettings):
@@ -156,13 +159,20 @@ class NavigatorClient(RemoteService):
     ) -> Session:
         """Create a session, follow it to its end and return it. `outcome` tells whether there is an answer.
 
-        `parent`: the id of a finished session that this question follows up.
+        `parent`: the id of a finished session that this question follows up. Left early (cancelled, out of time, or
+        `on_event` raised), it cancels the session; one that has to outlive its caller: `create`, then `events`.
         """
         session = await self.create(CreateSession(problem=problem, effort=effort, budget=budget, parent=parent))
-        async with aclosing(self.events(session.id)) as events:
-            async for event in events:
-                if on_event is not None:
-                    await on_event(event)
+        try:
+            async with aclosing(self.events(session.id)) as events:
+                async for event in events:
+                    if on_event is not None:
+                        await on_event(event)
+        except (Exception, asyncio.CancelledError):
+            with suppress(ReasonFluxError, TimeoutError):  # its own budget ends it all the same
+                async with asyncio.timeout(LEAVING_SECONDS):
+                    await self.cancel(session.id)
+            raise
         return await self.get(session.id)
 
     async def _connection(self, session_id: str, last: int) -> AsyncGenerator[Entry | Delta, None]:
