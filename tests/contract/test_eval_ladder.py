@@ -17,18 +17,18 @@ from fastapi import FastAPI
 from rich.console import Console
 from typer.testing import CliRunner
 
-from evaluation import cli, showing
+from evaluation import cli, running
 from evaluation.attempt import Attempt, Task, Verdict
 from evaluation.opening import Places, reachable
 from evaluation.questions import LadderQuestions
 from evaluation.report import Report, report
 from evaluation.running import finish, start
 from evaluation.runs import Journal, RunSpec, carry_out, read
-from evaluation.strategies.chains import by_chat
-from evaluation.strategies.means import Means
-from evaluation.strategies.model import Limits, Meter, Model
+from evaluation.solving.chains import by_chat
+from evaluation.solving.means import Means
+from evaluation.solving.model import Limits, Meter, Model
+from evaluation.solving.solver import Solver
 from evaluation.strategies.reasonflux import ReasonFlux
-from evaluation.strategies.solver import Solver
 from navigator.testing import is_review, on_fakes, opened, plan, review, step
 from reasonflux.client import NavigatorClient
 from reasonflux.contracts import InstantiateRequest, Outcome, Problem
@@ -122,7 +122,7 @@ async def test_a_run_on_the_navigator_is_measured_and_reported(tmp_path: Path) -
     journal = Journal.begin(tmp_path / "run.jsonl", SPEC)
     screen = io.StringIO()
     async with navigator(service()) as client:
-        await showing.live(Console(file=screen, width=140), journal, solver(client, journal.run.id), concurrency=3)
+        await running.live(Console(file=screen, width=140), journal, solver(client, journal.run.id), concurrency=3)
     journal.close()
     found = report(journal.run, journal.attempts)
     assert found.overall.verdicts == {"right": 5, "wrong": 1, "declined": 0, "failed": 0}
@@ -269,7 +269,7 @@ def test_a_stored_run_is_shown_again_and_stored_as_reports(tmp_path: Path) -> No
     journal = Journal.begin(path, SPEC)
     asyncio.run(carry_out(TASKS, Counting(), journal, 1))
     journal.close()
-    as_json, as_markdown = showing.store(report(*read(path)), path)
+    as_json, as_markdown = running.store(report(*read(path)), path)
     assert Report.model_validate_json(as_json.read_text()).overall.right.n == 6
     shown = CliRunner().invoke(cli.app, ["show", str(path), "--markdown"])
     assert shown.exit_code == 0

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from evaluation import cli, running, studies, study_pages
+from evaluation import cli, running
 from evaluation.attempt import Verdict
 from evaluation.opening import Places
 from evaluation.questions import BenchmarkQuestions
 from evaluation.report import Report
 from evaluation.runs import Journal, RunSpec, read
 from evaluation.strategies.catalogue import parse
+from evaluation.studies import pages as study_pages
+from evaluation.studies import study as studies
 from reasonflux.errors import Conflict, EngineError, InvalidRequest
 from reasonflux.testing.fake_engine import Call, FakeEngine, fake_openai_app
 from reasonflux.testing.serving import served

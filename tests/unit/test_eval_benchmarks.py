@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation import benchmarks, estimators
+from evaluation import benchmarks, estimates
 from evaluation.benchmarks import BenchmarkMissing, BenchmarkUnreadable, load, locate
 from evaluation.questions import BenchmarkQuestions
 from evaluation.runs import RunSpec
@@ -139,16 +139,16 @@ def test_a_set_of_the_hub_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pyt
 def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_attempt(right: list[bool], data: st.DataObject) -> None:
     k = data.draw(st.integers(1, len(right)))
     draws = [any(draw) for draw in combinations(right, k)]
-    assert estimators.pass_at(k, len(right), sum(right)) == pytest.approx(sum(draws) / len(draws))
+    assert estimates.pass_at(k, len(right), sum(right)) == pytest.approx(sum(draws) / len(draws))
 
 
 @pytest.mark.parametrize("k", [0, 4])
 def test_pass_at_k_needs_k_attempts(k: int) -> None:
     with pytest.raises(ValueError, match="pass@"):
-        estimators.pass_at(k, 3, 1)
+        estimates.pass_at(k, 3, 1)
 
 
 def test_a_majority_that_ties_counts_by_the_share_of_right_ones() -> None:
-    assert estimators.majority_right([[0, 2], [1]], [True, False, True]) == 1.0
-    assert estimators.majority_right([[0], [1]], [True, False]) == 0.5
-    assert estimators.majority_right([], [False]) == 0.0
+    assert estimates.majority_right([[0, 2], [1]], [True, False, True]) == 1.0
+    assert estimates.majority_right([[0], [1]], [True, False]) == 0.5
+    assert estimates.majority_right([], [False]) == 0.0

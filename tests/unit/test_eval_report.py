@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evaluation import report
 from evaluation.attempt import Attempt, Task, Verdict, judge
-from evaluation.bootstrap import mean, ratio, share
+from evaluation.estimates import mean, ratio, share
 from evaluation.questions import LadderQuestions
 from evaluation.runs import Run, RunSpec
 from reasonflux.contracts import Failure, FailureKind, Outcome, Tokens, Usage

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from calculator import evaluate_in_process
 from evaluation.attempt import Attempt, Task, Verdict
+from evaluation.solving.chains import by_chat
+from evaluation.solving.judges import CalculatorCheck, LLMJudge, RewardModel, equalities, step_scores
+from evaluation.solving.means import Judge, Means, MeansMissing
+from evaluation.solving.model import Limits, Meter, Model, seed_of
+from evaluation.solving.solver import Solver
+from evaluation.solving.steps import Path, Step
+from evaluation.solving.voting import alike, vote
 from evaluation.strategies import beam, mcts
 from evaluation.strategies.catalogue import STRATEGIES, AnyStrategy, label, parse
-from evaluation.strategies.chains import by_chat
-from evaluation.strategies.judges import CalculatorCheck, LLMJudge, RewardModel, equalities, step_scores
-from evaluation.strategies.means import Judge, Means, MeansMissing
-from evaluation.strategies.model import Limits, Meter, Model, seed_of
-from evaluation.strategies.solver import Solver
-from evaluation.strategies.steps import Path, Step
-from evaluation.strategies.voting import alike, vote
 from reasonflux.contracts import Calculation, Outcome, Tokens
 from reasonflux.engine_port import Message, Reply
 from reasonflux.errors import EngineRefused, EngineTimeout, EngineUnavailable, InvalidRequest

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from templates import template
 
-from evaluation import library_sizes, studies, study_pages
 from evaluation.attempt import Attempt, Task, Verdict
 from evaluation.report import report
 from evaluation.runs import Run
+from evaluation.studies import libraries, pages
+from evaluation.studies import study as studies
 from reasonflux.contracts import Outcome, Tokens, Usage
 
 STUDIES = Path(__file__).parents[2] / "evaluation" / "studies"
@@ -45,24 +46,24 @@ def test_a_page_tells_what_is_measured_and_what_is_not(tmp_path: Path) -> None:
         for n in range(12)
     ]  # fmt: skip
     kept = studies.Kept(study=study, reports={"full": report(run, attempts).summary})
-    page = "\n".join(study_pages.page(kept))
+    page = "\n".join(pages.page(kept))
     assert "| full | 12 | 66.7% " in page
     assert "## Depth 2" in page
-    assert "Not measured yet: plan-once, no-review" in page
+    assert "Not measured yet: no-review, no-templates" in page
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
     for number, plot in enumerate(study.plots):
-        assert study_pages.draw(kept, plot, tmp_path / f"{number}.png").stat().st_size > 5_000
+        assert pages.draw(kept, plot, tmp_path / f"{number}.png").stat().st_size > 5_000
 
 
 @given(st.integers(1, 100), st.integers(1, 100), st.integers(0, 99))
 def test_a_larger_part_of_a_library_holds_every_smaller_one(one: int, other: int, seed: int) -> None:
-    small, large = (library_sizes.part(TEMPLATES, percent, seed) for percent in sorted((one, other)))
+    small, large = (libraries.part(TEMPLATES, percent, seed) for percent in sorted((one, other)))
     assert {template.id for template in small} <= {template.id for template in large}
-    assert len(library_sizes.part(TEMPLATES, 100, seed)) == len(TEMPLATES)
+    assert len(libraries.part(TEMPLATES, 100, seed)) == len(TEMPLATES)
 
 
 def test_distractors_are_sound_and_all_different() -> None:
-    made = library_sizes.distractors(TEMPLATES, 200, seed=1)
+    made = libraries.distractors(TEMPLATES, 200, seed=1)
     assert len({template.id for template in made}) == len({template.name for template in made}) == 200
     assert all(type(template).model_validate(template.model_dump()) == template for template in made)
     assert {template.formulas for template in made} == {TEMPLATES[0].formulas}

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from evaluation.bootstrap import Estimate
+from evaluation.estimates import Estimate
 from reasonflux.errors import InvalidRequest, NotFound
 from training import publish, scratch
 from training.corpus import Turn

@@ -53,7 +53,7 @@ class Verdict(StrEnum):
 
 
 class Solution(Contract):
-    """What a strategy gives back. What its calls on the model cost is metered by `evaluation.strategies.model`."""
+    """What a strategy gives back. What its calls on the model cost is metered by `evaluation.solving.model`."""
 
     answer: str | None = None
     outcome: Outcome = Outcome.SOLVED

@@ -13,8 +13,8 @@ from evaluation.opening import Places, Settings
 from evaluation.questions import BenchmarkQuestions, LadderQuestions
 from evaluation.running import RESULTS, finish, out, start
 from evaluation.runs import Journal, RunSpec, read
+from evaluation.solving.model import Limits
 from evaluation.strategies.catalogue import AnyStrategy, parse
-from evaluation.strategies.model import Limits
 from evaluation.strategies.reasonflux import ReasonFlux
 from reasonflux.cli.app import navigator_url, wait_for
 from reasonflux.contracts import Effort
@@ -116,7 +116,7 @@ def show_file(
 ) -> None:
     """Print the report of a stored run again."""
     from evaluation import report
-    from evaluation.showing import show
+    from evaluation.running import show
 
     found = report.report(*read(file))
     if markdown:
@@ -135,7 +135,7 @@ def problems(
 ) -> None:
     """Print example problems of the ladder with their gold trajectories."""
     from evaluation.ladder import generate
-    from evaluation.showing import show_problem
+    from evaluation.running import show_problem
 
     asked = _ladder(split, depth, 0, families, 0, seed)
     asked.tasks()  # refuses depths and families that do not exist
@@ -160,14 +160,14 @@ def study(
     prm_model: Annotated[str, typer.Option(help="its name there")] = "prm",
 ) -> None:  # fmt: skip
     """Carry out all runs of a study, one after the other. Call it again after a stop: it goes on where it was."""
-    from evaluation import studies
+    from evaluation.studies import study as studying
 
-    read_study = studies.read(file, scale)
+    read_study = studying.read(file, scale)
     places = _places(navigator, executor_url, template_store_url, prm, prm_model)
     if dry_run:
-        studies.show(read_study, to)
+        studying.show(read_study, to)
         return
-    wait_for(studies.carry_out(read_study, to, reports, places, concurrency, engine, model))
+    wait_for(studying.carry_out(read_study, to, reports, places, concurrency, engine, model))
 
 
 @app.command()
@@ -179,21 +179,19 @@ def libraries(
     template_store_url: Annotated[str | None, typer.Option(help="default: REASONFLUX_TEMPLATE_STORE_URL")] = None,
 ) -> None:  # fmt: skip
     """Make libraries of other sizes in the template store: math-10 …, and math-crowd with the distractors."""
-    from evaluation import library_sizes
+    from evaluation.studies import libraries as sizes
     from reasonflux.client import TemplateStoreClient
     from reasonflux.http import http_client
 
     async def work() -> int:
         async with http_client() as http:
             store = TemplateStoreClient(http, template_store_url or Settings().template_store_url)
-            templates = await library_sizes.whole(store, library)
-            wanted = {
-                f"{library}-{percent}": library_sizes.part(templates, percent, seed) for percent in _depths(percents)
-            }
+            templates = await sizes.whole(store, library)
+            wanted = {f"{library}-{percent}": sizes.part(templates, percent, seed) for percent in _depths(percents)}
             if count:
-                wanted[f"{library}-crowd"] = [*templates, *library_sizes.distractors(templates, count, seed)]
+                wanted[f"{library}-crowd"] = [*templates, *sizes.distractors(templates, count, seed)]
             for name, chosen in wanted.items():
-                await library_sizes.fill(store, name, chosen)
+                await sizes.fill(store, name, chosen)
                 out.print(f"{name}: {len(chosen):,} templates")
         return 0
 
@@ -206,9 +204,9 @@ def results(
     to: Annotated[Path, typer.Option(help="where pages and plots go")] = Path("docs/results"),
 ) -> None:
     """Write the studies' pages and draw their plots from the stored reports."""
-    from evaluation import study_pages
+    from evaluation.studies import pages
 
-    for path in study_pages.generate(reports, to):
+    for path in pages.generate(reports, to):
         typer.echo(path)
 
 

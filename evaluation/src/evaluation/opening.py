@@ -8,11 +8,11 @@ from pydantic import Field
 
 from calculator import Calculator
 from evaluation.runs import EngineName, RunSpec
+from evaluation.solving.chains import by_chat, by_executor
+from evaluation.solving.judges import CalculatorCheck, LLMJudge, RewardModel
+from evaluation.solving.means import Judge, Means, MeansMissing
+from evaluation.solving.model import Meter, Model
 from evaluation.strategies.catalogue import ON_SERVICES
-from evaluation.strategies.chains import by_chat, by_executor
-from evaluation.strategies.judges import CalculatorCheck, LLMJudge, RewardModel
-from evaluation.strategies.means import Judge, Means, MeansMissing
-from evaluation.strategies.model import Meter, Model
 from reasonflux.client import ExecutorClient, NavigatorClient, TemplateStoreClient
 from reasonflux.contracts import Contract
 from reasonflux.engine import EngineConfig, OpenAIEngine, engine_http

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pydantic import Field
 
-from evaluation import estimators
+from evaluation import estimates
 from evaluation.attempt import Attempt, Verdict
-from evaluation.bootstrap import Estimate, mean, ratio, share
+from evaluation.estimates import Estimate, mean, ratio, share
 from evaluation.runs import Run
-from evaluation.strategies.voting import alike
+from evaluation.solving.voting import alike
 from reasonflux.contracts import Contract, Tokens, Usage
 
 BUDGETS = tuple(125 * 2**power for power in range(14))
@@ -112,7 +112,7 @@ def _row(name: str, attempts: Sequence[Attempt]) -> Row:
     problems = by_problem(attempts)
     tokens = [_mean(attempt.usage.all.total for attempt in problem) for problem in problems]
     rounds = [_mean(attempt.rounds for attempt in problem) for problem in problems]
-    right = [estimators.average([attempt.right for attempt in problem]) for problem in problems]
+    right = [estimates.average([attempt.right for attempt in problem]) for problem in problems]
     return Row(
         name=name,
         right=_share(right),
@@ -142,12 +142,12 @@ def _scores(attempts: Sequence[Attempt]) -> tuple[Score, ...]:
         return ()
     rights = [[attempt.right for attempt in problem] for problem in problems]
     sizes = [size for size in (2**power for power in range(12)) if size < k] + [k]
-    voted = [estimators.majority_right(alike([attempt.answer for attempt in problem]), right)
+    voted = [estimates.majority_right(alike([attempt.answer for attempt in problem]), right)
              for problem, right in zip(problems, rights, strict=True)]  # fmt: skip
     return (
-        Score(name=f"avg@{k}", value=_share([estimators.average(right) for right in rights])),
+        Score(name=f"avg@{k}", value=_share([estimates.average(right) for right in rights])),
         *(
-            Score(name=f"pass@{size}", value=_share([estimators.pass_at(size, len(r), sum(r)) for r in rights]))
+            Score(name=f"pass@{size}", value=_share([estimates.pass_at(size, len(r), sum(r)) for r in rights]))
             for size in sizes
         ),
         Score(name=f"maj@{k}", value=_share(voted)),

@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError
 
 from evaluation.attempt import Attempt, Task
 from evaluation.questions import LadderQuestions, Questions
+from evaluation.solving.model import Limits
 from evaluation.strategies.catalogue import AnyStrategy, label
-from evaluation.strategies.model import Limits
 from evaluation.strategies.reasonflux import ReasonFlux
 from reasonflux import __version__
 from reasonflux.contracts import Contract

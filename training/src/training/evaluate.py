@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from evaluation import bootstrap
-from evaluation.bootstrap import Estimate
+from evaluation import estimates
+from evaluation.estimates import Estimate
 from reasonflux.contracts import Contract
 from training.records import Rewarded, Trial
 from training.reporting.scores import Scores
@@ -51,7 +51,7 @@ class Evaluation(Contract):
 
     def success(self, *, depth: int | None = None, family: str | None = None) -> Estimate:
         """The share of greedy answers that are right, of all problems or of those of one depth or family."""
-        return bootstrap.share(
+        return estimates.share(
             [
                 one.right
                 for one in self.outcomes
@@ -144,7 +144,7 @@ def _share(is_right: Callable[[T], bool], items: Sequence[T]) -> float | None:
 
 
 def _mean(values: Iterable[float | None]) -> Estimate:
-    return bootstrap.mean([value for value in values if value is not None])
+    return estimates.mean([value for value in values if value is not None])
 
 
 def _percent(estimate: Estimate) -> str:

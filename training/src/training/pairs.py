@@ -23,7 +23,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from evaluation import bootstrap
+from evaluation import estimates
 from reasonflux.contracts import Contract
 from reasonflux.engine import Message
 from training.records import Pair, Rewarded, Rollout
@@ -192,7 +192,7 @@ def surely_better(better: Rewarded, worse: Rewarded, config: PairConfig) -> bool
 
 @cache
 def _lower_end(differences: tuple[float, ...]) -> tuple[float, float]:
-    found = bootstrap.mean(differences)
+    found = estimates.mean(differences)
     return found.low, found.mean
 
 

@@ -26,7 +26,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from evaluation.bootstrap import Estimate, share
+from evaluation.estimates import Estimate, share
 from evaluation.grading import grade
 from reasonflux.contracts import Contract, Trajectory
 from training.carrying import Carrier, correspond

@@ -5,10 +5,10 @@ from typing import Literal
 from pydantic import Field
 
 from evaluation.attempt import Solution, Task
-from evaluation.strategies.judges import JudgeName, judge_of, scored
-from evaluation.strategies.means import Judge, Means
-from evaluation.strategies.model import Model, gather
-from evaluation.strategies.steps import Path, finish, go_on
+from evaluation.solving.judges import JudgeName, judge_of, scored
+from evaluation.solving.means import Judge, Means
+from evaluation.solving.model import Model, gather
+from evaluation.solving.steps import Path, finish, go_on
 from reasonflux.contracts import Contract
 
 Scored = tuple[Path, float | None]

@@ -5,11 +5,11 @@ from typing import Literal
 from pydantic import Field
 
 from evaluation.attempt import Solution, Task
-from evaluation.strategies.chains import sample
-from evaluation.strategies.judges import JudgeName, judge_of, scored
-from evaluation.strategies.means import Means
-from evaluation.strategies.model import gather
-from evaluation.strategies.voting import vote
+from evaluation.solving.chains import sample
+from evaluation.solving.judges import JudgeName, judge_of, scored
+from evaluation.solving.means import Means
+from evaluation.solving.model import gather
+from evaluation.solving.voting import vote
 from reasonflux.contracts import Contract
 
 

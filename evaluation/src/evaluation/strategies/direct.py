@@ -3,7 +3,7 @@
 from typing import Literal
 
 from evaluation.attempt import Solution, Task
-from evaluation.strategies.means import Means
+from evaluation.solving.means import Means
 from reasonflux.contracts import Contract
 
 

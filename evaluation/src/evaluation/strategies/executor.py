@@ -3,8 +3,8 @@
 from typing import Literal
 
 from evaluation.attempt import Solution, Task
-from evaluation.strategies.chains import instantiate
-from evaluation.strategies.means import Means, MeansMissing
+from evaluation.solving.chains import instantiate
+from evaluation.solving.means import Means, MeansMissing
 from reasonflux.contracts import Contract, Query, SearchRequest, ThoughtTemplate
 
 

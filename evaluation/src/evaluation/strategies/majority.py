@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from evaluation.attempt import Solution, Task
-from evaluation.strategies.chains import sample
-from evaluation.strategies.means import Means
-from evaluation.strategies.voting import vote
+from evaluation.solving.chains import sample
+from evaluation.solving.means import Means
+from evaluation.solving.voting import vote
 from reasonflux.contracts import Contract
 
 

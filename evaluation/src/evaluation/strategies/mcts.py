@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import Field
 
 from evaluation.attempt import Solution, Task
-from evaluation.strategies.judges import JudgeName, judge_of, scored
-from evaluation.strategies.means import Judge, Means
-from evaluation.strategies.model import Model
-from evaluation.strategies.steps import Path, finish, go_on
-from evaluation.strategies.voting import vote
+from evaluation.solving.judges import JudgeName, judge_of, scored
+from evaluation.solving.means import Judge, Means
+from evaluation.solving.model import Model
+from evaluation.solving.steps import Path, finish, go_on
+from evaluation.solving.voting import vote
 from reasonflux.contracts import Contract
 
 NEUTRAL = 0.5

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from evaluation.attempt import Solution, Task
-from evaluation.strategies.means import Means, MeansMissing
+from evaluation.solving.means import Means, MeansMissing
 from reasonflux.contracts import (
     Contract,
     CreateSession,

@@ -6,7 +6,7 @@ from typing import Annotated
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from pydantic import Field
 
-from evaluation.bootstrap import Estimate
+from evaluation.estimates import Estimate
 from evaluation.report import percent
 from reasonflux.contracts import Contract
 

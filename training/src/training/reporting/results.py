@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from evaluation.bootstrap import Estimate, mean, share
+from evaluation.estimates import Estimate, mean, share
 from reasonflux.contracts import Contract
 from reasonflux.errors import InvalidRequest
 from training.reporting.scores import Difference, Scores, compare

@@ -24,7 +24,7 @@ from typing import Literal
 from pydantic import Field
 from transformers import PreTrainedTokenizerFast
 
-from evaluation import bootstrap
+from evaluation import estimates
 from evaluation.ladder import LadderProblem, Split, generate
 from reasonflux.contracts import Contract
 from reasonflux.engine import OpenAIEngine, engine_http
@@ -251,7 +251,7 @@ def report(study: Study, day: date) -> Report:
             Table(
                 title=f"Right answers of all depths behind the trained ones ({_beyond(config)}), seed by seed",
                 rows=tuple(
-                    results.estimated(f"{arm}, seed {seed}", bootstrap.share(_deeper(run, config)))
+                    results.estimated(f"{arm}, seed {seed}", estimates.share(_deeper(run, config)))
                     for arm in config.arms
                     for seed, run in zip(config.seeds, runs[arm], strict=True)
                 ),
@@ -280,15 +280,15 @@ def _setup(config: DepthStudy) -> dict[str, str]:
     }
 
 
-def _over_seeds(runs: Sequence[Sequence[Answered]], depth: int) -> bootstrap.Estimate:
+def _over_seeds(runs: Sequence[Sequence[Answered]], depth: int) -> estimates.Estimate:
     by_problem: dict[str, list[bool]] = {}
     for run in runs:
         for one in run:
             if one.depth == depth:
                 by_problem.setdefault(one.problem, []).append(one.right)
     if len(runs) == 1:
-        return bootstrap.share([right for answers in by_problem.values() for right in answers])
-    return bootstrap.mean([sum(answers) / len(answers) for answers in by_problem.values()])
+        return estimates.share([right for answers in by_problem.values() for right in answers])
+    return estimates.mean([sum(answers) / len(answers) for answers in by_problem.values()])
 
 
 def _deeper(run: Sequence[Answered], config: DepthStudy) -> list[bool]:
@@ -299,7 +299,7 @@ def _beyond(config: DepthStudy) -> str:
     return ", ".join(str(depth) for depth in config.depths if depth > max(config.trained_depths))
 
 
-def _series(arm: Arm, depths: Sequence[int], reached: Sequence[bootstrap.Estimate]) -> Series:
+def _series(arm: Arm, depths: Sequence[int], reached: Sequence[estimates.Estimate]) -> Series:
     return Series(
         name=arm,
         points=tuple((float(depth), share.mean) for depth, share in zip(depths, reached, strict=True)),

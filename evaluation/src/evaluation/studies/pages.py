@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from evaluation.bootstrap import Estimate
+from evaluation.estimates import Estimate
 from evaluation.plots import figure, save
 from evaluation.report import COLUMNS, Report, Row, cells, percent
 from evaluation.strategies.catalogue import label
-from evaluation.studies import Kept, Metric, Plot
+from evaluation.studies.study import Kept, Metric, Plot
 from reasonflux.errors import InvalidRequest
 
 _COLOURS = (

@@ -1,6 +1,6 @@
 """Whether an answer is right: exact where both sides are plain numbers, math-verify for everything else.
 
-An answer is hostile text. What is not a plain number is compared in a child process (`evaluation.grading_child`) that
+An answer is hostile text. What is not a plain number is compared in a child process (`evaluation.grading.child`) that
 is killed when it takes too long, so that grading never hangs, in whatever thread it is called.
 """
 
@@ -19,7 +19,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
-from evaluation import notation
+from evaluation.grading import notation
 from reasonflux.errors import ReasonFluxError
 
 MAX_CHARS = 2_000
@@ -211,7 +211,7 @@ class _Comparer:
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._child is None or self._child.poll() is not None:
             self._end()
-            command = [sys.executable, "-m", "evaluation.grading_child"]
+            command = [sys.executable, "-m", "evaluation.grading.child"]
             kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "LANG") if name in os.environ}
             self._child = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=kept

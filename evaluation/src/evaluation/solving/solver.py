@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from evaluation.attempt import Attempt, Solution, Task, judge
+from evaluation.solving.means import Means, MeansMissing
+from evaluation.solving.model import Meter, seed_of
 from evaluation.strategies.catalogue import AnyStrategy
-from evaluation.strategies.means import Means, MeansMissing
-from evaluation.strategies.model import Meter, seed_of
 from reasonflux.contracts import FailureKind, Outcome, Usage
 from reasonflux.errors import ReasonFluxError
 

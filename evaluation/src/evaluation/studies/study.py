@@ -20,8 +20,8 @@ from evaluation.report import Report, report
 from evaluation.running import finish, out, start
 from evaluation.runs import Journal, RunSpec
 from evaluation.runs import read as read_run
+from evaluation.solving.model import Limits
 from evaluation.strategies.catalogue import AnyStrategy, label, parse
-from evaluation.strategies.model import Limits
 from reasonflux.contracts import Contract
 from reasonflux.errors import InvalidRequest
 

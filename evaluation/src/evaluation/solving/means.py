@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from evaluation.attempt import Task
-from evaluation.strategies.model import Model
+from evaluation.solving.model import Model
 from reasonflux.client import ExecutorClient, NavigatorClient, TemplateStoreClient
 from reasonflux.contracts import Calculation, Contract
 from reasonflux.errors import InvalidRequest

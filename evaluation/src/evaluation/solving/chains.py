@@ -5,9 +5,9 @@ from pydantic import Field, ValidationError
 from calculator import FUNCTION_NAMES
 from evaluation.attempt import Task
 from evaluation.grading import extract
-from evaluation.strategies.means import Chain, Means, MeansMissing
-from evaluation.strategies.model import Model, gather
-from evaluation.strategies.prompts import render
+from evaluation.solving.means import Chain, Means, MeansMissing
+from evaluation.solving.model import Model, gather
+from evaluation.solving.prompts import render
 from reasonflux.contracts import Calculation, Contract, InstantiateRequest, Problem, Sampling, ThoughtTemplate
 from reasonflux.engine_port import Message
 from reasonflux.errors import EngineRefused, EngineTimeout

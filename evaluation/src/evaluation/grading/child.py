@@ -1,4 +1,4 @@
-"""The child process that compares formulas with math-verify; started as `python -m evaluation.grading_child`.
+"""The child process that compares formulas with math-verify; started as `python -m evaluation.grading.child`.
 
 A question is a JSON line {"given": …, "wanted": …, "tolerance": …}, the answer is a line `yes` or `no`. math-verify's
 own timeouts need the main thread's signals; here they are off, and the parent kills this process instead.
@@ -18,7 +18,7 @@ import sympy.parsing.sympy_parser as sympy_parser
 from math_verify import parse, verify
 from math_verify.parser import LatexExtractionConfig
 
-from evaluation.notation import variants
+from evaluation.grading.notation import variants
 
 _NUMBER = re.compile(r"(?P<kind>Integer|Float) \(\s*'?(?P<digits>[\d.]+(?:e[+-]?\d{1,3})?)'?\s*\)")
 MEMORY_BYTES = 2 << 30

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
-from evaluation.strategies.means import Calculates, Judge, Means, MeansMissing
-from evaluation.strategies.model import Model
-from evaluation.strategies.prompts import render
+from evaluation.solving.means import Calculates, Judge, Means, MeansMissing
+from evaluation.solving.model import Model
+from evaluation.solving.prompts import render
 from reasonflux.contracts import Contract, Tokens
 from reasonflux.engine_port import Message
 from reasonflux.errors import EngineRefused, EngineTimeout, EngineUnavailable

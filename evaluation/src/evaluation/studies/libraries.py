@@ -1,16 +1,19 @@
 """Libraries of other sizes: nested parts of a library, and the whole one among many distractors."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from math import ceil
 from random import Random
 
 from reasonflux.client import TemplateStoreClient
-from reasonflux.contracts import ImportOutcome, Provenance, TemplateStatus, ThoughtTemplate
-from reasonflux.errors import InvalidRequest
+from reasonflux.contracts import FailureKind, ImportOutcome, ImportReport, Provenance, TemplateStatus, ThoughtTemplate
+from reasonflux.errors import InvalidRequest, ReasonFluxError
 
-BATCH = 500
-"""Templates sent at a time."""
+BATCH = 50
+"""Templates sent at a time: the store works every example, and lets no more than that stand in line."""
+PATIENCE = 10
+"""How often in a row a batch is sent to a store that is busy."""
 
 
 def part(templates: Sequence[ThoughtTemplate], percent: int, seed: int) -> list[ThoughtTemplate]:
@@ -64,10 +67,21 @@ async def fill(store: TemplateStoreClient, name: str, templates: Sequence[Though
     missing = [template for template in templates if template.id not in there]
     for start in range(0, len(missing), BATCH):
         content = "\n".join(template.model_dump_json() for template in missing[start : start + BATCH]).encode()
-        report = await store.import_templates(content, library=name, status=TemplateStatus.ACTIVE, by="evaluation")
+        report = await _imported(store, name, content)
         refused = [entry for entry in report.entries if entry.outcome is ImportOutcome.REFUSED]
         if refused:
             told = "; ".join(fault.message for fault in refused[0].faults)
             raise InvalidRequest(
                 f"{name}: {len(refused)} templates were refused, such as {refused[0].template_id}: {told}"
             )
+
+
+async def _imported(store: TemplateStoreClient, name: str, content: bytes) -> ImportReport:
+    for turn in range(PATIENCE):
+        try:
+            return await store.import_templates(content, library=name, status=TemplateStatus.ACTIVE, by="evaluation")
+        except ReasonFluxError as error:
+            if error.failure.kind not in (FailureKind.SERVICE_UNAVAILABLE, FailureKind.OVERLOADED):
+                raise
+        await asyncio.sleep(min(10.0, 0.5 * 2.0**turn))
+    return await store.import_templates(content, library=name, status=TemplateStatus.ACTIVE, by="evaluation")

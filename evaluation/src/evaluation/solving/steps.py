@@ -3,8 +3,8 @@
 from pydantic import Field, ValidationError
 
 from evaluation.grading import extract
-from evaluation.strategies.model import Model
-from evaluation.strategies.prompts import render
+from evaluation.solving.model import Model
+from evaluation.solving.prompts import render
 from reasonflux.contracts import Contract
 from reasonflux.engine_port import Message
 from reasonflux.json_reply import ReplyUnparsable, parse_reply
