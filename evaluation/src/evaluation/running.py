@@ -24,6 +24,9 @@ from reasonflux.errors import InvalidRequest, ReasonFluxError
 RESULTS = Path(".reasonflux/eval")
 """Where result files go that nobody named."""
 SHOWN_FAILURES = 8
+WIDE = 130
+"""Columns of a terminal that shows every column of a report; a narrower one shows some."""
+NARROW = ("", "problems", "right (95%)", "tokens", "rounds", "tokens per right")
 
 out = Console(highlight=False)
 
@@ -131,14 +134,18 @@ def show(console: Console, found: report.Report) -> None:
     console.print(Text(found.run.spec.title, style="bold"))
     for score in found.scores:
         console.print(Text(f"{score.name}: {report.percent(score.value)}"))
+    shown = [place for place, column in enumerate(report.COLUMNS) if console.width >= WIDE or column in NARROW]
     for title, rows in report.tables(found):
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
-        for position, column in enumerate(report.COLUMNS):
-            table.add_column(column, justify="right" if position else "left", no_wrap=position == 2)
+        for place in shown:
+            table.add_column(report.COLUMNS[place], justify="right" if place else "left", no_wrap=place > 0)
         for row in rows:
-            table.add_row(*map(Text, report.cells(row)))
+            cells = report.cells(row)
+            table.add_row(*(Text(cells[place]) for place in shown))
         console.print(table)
         console.print()
+    verdicts = found.overall.verdicts.items()
+    console.print(Text(", ".join(f"{count:,} {verdict.value}" for verdict, count in verdicts if count)))
     for line in report.costs(found):
         console.print(Text(line))
     for attempt in found.failures[:SHOWN_FAILURES]:
