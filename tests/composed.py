@@ -61,6 +61,10 @@ class Container:
         return str(self.facts["State"]["StartedAt"])
 
     @property
+    def networks(self) -> list[str]:
+        return [*self.facts["NetworkSettings"]["Networks"]]
+
+    @property
     def published(self) -> dict[str, list[str]]:
         ports = self.facts["NetworkSettings"]["Ports"] or {}
         return {
@@ -122,11 +126,17 @@ class Composed:
         return self.compose("exec", "-T", service, "sh", "-c", script)
 
     def container(self, service: str) -> Container:
-        name = f"{self.project}-{service}-1"
+        return Container(self._inspect("container", f"{self.project}-{service}-1"))
+
+    def network(self, name: str) -> dict[str, Any]:
+        return self._inspect("network", name)
+
+    def _inspect(self, kind: str, name: str) -> dict[str, Any]:
         done = subprocess.run(
-            ["docker", "inspect", name], env=self.env, capture_output=True, text=True, timeout=60, check=True
+            ["docker", kind, "inspect", name], env=self.env, capture_output=True, text=True, timeout=60, check=True
         )
-        return Container(json.loads(done.stdout)[0])
+        (facts,) = json.loads(done.stdout)
+        return dict(facts)
 
     def crash(self, service: str) -> None:
         before = self.container(service).started

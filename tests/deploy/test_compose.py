@@ -21,10 +21,27 @@ OURS = {"navigator", "navigator-gpu", "executor", "executor-gpu", "template-stor
 EXPECTED = {
     "cpu": {"redis", "template-store", "navigator", "executor", "navigator-engine", "executor-engine"},
     "gpu": {"redis", "template-store", "navigator-gpu", "executor-gpu", "engine-gpu"},
+    "gpu-pair": {
+        "redis",
+        "template-store",
+        "navigator-gpu",
+        "executor-gpu",
+        "navigator-engine-gpu",
+        "executor-engine-gpu",
+    },
     "observability": {"prometheus", "grafana", "otel-collector", "jaeger"},
 }
 WATCHED_FROM_OUTSIDE = {"otel-collector", "jaeger"}
 """Their images hold nothing that could probe them; Prometheus scrapes both."""
+DOWNLOADING = {"engine-gpu", "navigator-engine-gpu", "executor-engine-gpu"}
+"""They fetch their model once."""
+API = "${API_BIND:-127.0.0.1}:${API_PORT:-8000}:8000"
+NEEDED = {
+    "navigator": {"redis", "template-store", "executor", "navigator-engine"},
+    "executor": {"executor-engine"},
+    "template-store": {"redis"},
+}
+"""By the names on the inner network, what a service waits for before it starts."""
 SHOWN = {"prometheus", "grafana", "jaeger"}
 """What people open in a browser, beside the API."""
 Stack = dict[str, Any]
@@ -85,9 +102,18 @@ def closed(stack: Stack) -> Faults:
                 yield f"{name} is published beyond loopback"
             if "/navigator:" not in service["image"] and name not in SHOWN:
                 yield f"{name} is an inner part and is published"
+        if "/navigator:" in service["image"] and service.get("ports") != [API]:
+            yield f"{name} does not serve the API on port 8000"
         outward = {"edge"} & set(service["networks"])
-        if outward and name not in {"navigator", "navigator-gpu", "engine-gpu", *SHOWN}:
+        if outward and name not in {"navigator", "navigator-gpu", *DOWNLOADING, *SHOWN}:
             yield f"{name} is on the outer network"
+
+
+def known_as(name: str, service: dict[str, Any]) -> set[str]:
+    """The names under which the others of its profile reach a service."""
+    networks = service["networks"]
+    inner = networks.get("inner") or {} if isinstance(networks, dict) else {}
+    return {name, *inner.get("aliases", [])}
 
 
 def ordered(stack: Stack) -> Faults:
@@ -96,10 +122,15 @@ def ordered(stack: Stack) -> Faults:
         for other, condition in service.get("depends_on", {}).items():
             if condition.get("condition") != "service_healthy":
                 yield f"{name} does not wait until {other} is healthy"
-            if not set(service["profiles"]) <= set(services[other]["profiles"]):
+            always = set(service["profiles"]) <= set(services[other]["profiles"])
+            if condition.get("required", True) and not always:
                 yield f"{name} waits for {other}, which its profile does not start"
-        if "/navigator:" in service["image"] and len(service.get("depends_on", {})) != 4:
-            yield f"{name} does not wait for all four parts it needs"
+        part = service["image"].partition("/")[2].partition(":")[0]
+        for profile in service["profiles"]:
+            awaited = [other for other in service.get("depends_on", {}) if profile in services[other]["profiles"]]
+            names = {known for other in awaited for known in known_as(other, services[other])}
+            for missing in NEEDED.get(part, set()) - names:
+                yield f"{name} does not wait for {missing} in profile {profile}"
 
 
 def secret(stack: Stack) -> Faults:
@@ -114,9 +145,7 @@ def reachable(stack: Stack) -> Faults:
     """Every URL in an environment names a service, or an alias of one, that every profile of the user starts."""
     names: dict[str, set[str]] = {}
     for name, service in stack["services"].items():
-        networks = service["networks"]
-        inner = networks.get("inner") or {} if isinstance(networks, dict) else {}
-        for known in {name, *inner.get("aliases", [])}:
+        for known in known_as(name, service):
             names.setdefault(known, set()).update(service["profiles"])
     for name, service in stack["services"].items():
         for variable, value in service.get("environment", {}).items():
@@ -126,7 +155,7 @@ def reachable(stack: Stack) -> Faults:
 
 
 def engines(stack: Stack) -> Faults:
-    served = {"cpu": set[str](), "gpu": set[str]()}
+    served = {profile: set[str]() for profile in EXPECTED}
     for name, service in stack["services"].items():
         if "engine" not in name:
             continue
@@ -138,16 +167,22 @@ def engines(stack: Stack) -> Faults:
         grace = int(service["stop_grace_period"].removesuffix("s"))
         if not 0 < int(flags.get("--shutdown-timeout", 0)) < grace:
             yield f"{name} has no time to finish what it was asked before it is killed"
-        served[service["profiles"][0]] |= {word.rpartition("=")[2] for word in command if "reasonflux-" in word}
-        if service["profiles"] == ["gpu"]:
+        for profile in service["profiles"]:
+            served[profile] |= {word.rpartition("=")[2] for word in command if "reasonflux-" in word}
+        if "cpu" not in service["profiles"]:
             if not service["deploy"]["resources"].get("reservations", {}).get("devices"):
                 yield f"{name} reserves no GPU"
             if service["healthcheck"]["start_period"] != "30m":
                 yield f"{name} has no time to load a model"
+            if "gpu-model-cache:/home/vllm/.cache" not in service["volumes"]:
+                yield f"{name} downloads its model at every start"
     for name, service in stack["services"].items():
         for variable, value in service.get("environment", {}).items():
-            if variable.endswith("_ENGINE_MODEL") and value not in served[service["profiles"][0]]:
-                yield f"{name} asks for {value}, which no engine serves"
+            if not variable.endswith("_ENGINE_MODEL"):
+                continue
+            for profile in service["profiles"]:
+                if value not in served[profile]:
+                    yield f"{name} asks for {value}, which no engine serves in profile {profile}"
 
 
 def durable(stack: Stack) -> Faults:
@@ -193,13 +228,24 @@ BREAKS = [
     (closed, edit(S, "executor", "networks", to=["inner", "edge"]), "outer network"),
     (ordered, edit(S, "navigator", "depends_on", "redis", to={"condition": "service_started"}), "does not wait until"),
     (ordered, edit(S, "executor", "depends_on", to={"engine-gpu": {"condition": "service_healthy"}}), "not start"),
-    (ordered, edit(S, "navigator-gpu", "depends_on", "engine-gpu", to=None), "all four"),
+    (closed, edit(S, "navigator", "ports", to=["127.0.0.1:9000:8000"]), "on port 8000"),
+    (ordered, edit(S, "navigator", "depends_on", "template-store", to=None), "does not wait for template-store"),
+    (ordered, edit(S, "navigator-gpu", "depends_on", "engine-gpu", to=None), "navigator-engine in profile gpu"),
+    (ordered, edit(S, "executor-gpu", "depends_on", "executor-engine-gpu", to=None), "in profile gpu-pair"),
+    (ordered, edit(S, "executor-gpu", "depends_on", "engine-gpu", "required", to=True), "does not start"),
     (secret, edit(S, "redis", "environment", "REDIS_PASSWORD", to="hunter2"), "nowhere safe"),
     (reachable, edit(S, "executor-gpu", "networks", to={"inner": {}}), "leads nowhere"),
     (engines, edit(S, "navigator-engine", "command", to=["/models/navigator"]), "starts without"),
     (engines, edit(S, "engine-gpu", "stop_grace_period", to="30s"), "no time to finish"),
     (engines, edit(S, "executor", "environment", "REASONFLUX_EXECUTOR_ENGINE_MODEL", to="gpt"), "no engine serves"),
+    (
+        engines,
+        edit(S, "executor-engine-gpu", "command", to=["x", "--served-model-name=gpt"]),
+        "serves in profile gpu-pair",
+    ),
     (engines, edit(S, "engine-gpu", "deploy", "resources", "reservations", to=None), "reserves no GPU"),
+    (engines, edit(S, "engine-gpu", "healthcheck", "start_period", to="1m"), "no time to load"),
+    (engines, edit(S, "engine-gpu", "volumes", to=["/home/vllm/.cache"]), "downloads its model at every start"),
     (durable, edit(S, "redis", "volumes", to=["/data"]), "not on a named volume"),
 ]
 PROMISES = [hardened, kept_up, pinned, closed, ordered, secret, reachable, engines, durable]
