@@ -12,6 +12,7 @@ import signal
 import sys
 
 from calculator.evaluation import calculations
+from calculator.seal import seal
 
 MEMORY_BYTES = 1 << 30
 CPU_SECONDS_PER_REQUEST = 10
@@ -71,6 +72,7 @@ def _lock_down() -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (value, value))
+    seal()
     sys.addaudithook(_refuse)
 
 
