@@ -2,7 +2,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help install demo up down status test test-clients test-compose test-browser check format train-tiny eval results bench-calculator bench-retrieval bench-index constraints clean
+=======
+.PHONY: help install demo up down status test test-clients test-compose check format train-tiny eval results bench-calculator bench-retrieval bench-index bench-overhead bench-loop constraints clean
+>>>>>>> 23d0f67 (A benchmark of the loop: what it costs beside the engines, what the prefix cache serves, what parallel steps and bets save; one plain call beside OptiLLM's)
 
 BIN := .venv/bin
 REASONFLUX := $(BIN)/reasonflux
@@ -73,6 +77,12 @@ bench-retrieval: install  ## how often the right template is found, and how fast
 
 bench-index: install  ## the dense index at 10k, 100k and 1M templates (writes docs/results/index-scale.md)
 	@OMP_NUM_THREADS=1 $(BIN)/python services/template-store/benchmarks/index_scale.py $(BENCH_ARGS)
+
+bench-overhead: install  ## what everything but the LLM costs, beside other frameworks (writes docs/results/overhead.md)
+	@OMP_NUM_THREADS=1 $(BIN)/python services/navigator/benchmarks/overhead $(BENCH_ARGS)
+
+bench-loop: install  ## what the loop costs beside its engines, and what doing things at once saves (writes docs/results/loop.md)
+	@OMP_NUM_THREADS=1 $(BIN)/python services/navigator/benchmarks/loop $(BENCH_ARGS)
 
 constraints: install  ## write constraints.txt anew from .venv
 	@{ grep '^#' constraints.txt; { $(BIN)/pip freeze --all --exclude-editable --exclude pip; \

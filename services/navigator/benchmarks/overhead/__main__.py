@@ -56,6 +56,8 @@ def field(bodies: Path, pids: dict[str, int], pythons: dict[str, Path]) -> list[
     if "optillm" in pythons:
         opti, model = f"http://127.0.0.1:{OPTILLM_PORT}/v1", "self_consistency-stand-in"
         found.append(Proxy("OptiLLM", opti, model, CALLS, ANSWER, (pids["optillm"],)))
+        found.append(Proxy("OptiLLM, one plain call", opti, "none-stand-in", 1, ANSWER, (pids["optillm"],)))
+        found.append(Proxy("ReasonFlux, one plain call", url, "reasonflux-direct", 1, ANSWER, house))
     return found
 
 
@@ -98,7 +100,8 @@ async def main(arguments: argparse.Namespace) -> None:
             samples = await take_turns(contenders, arguments.rounds)
             found = await profile(pids, contenders[2], spy.parent / "py-spy" if spy else None)
     missing = [peer.label for peer in peers.PEERS if peer.name not in pythons]
-    facts = {
+    facts: dict[str, object] = {
+        "calls": {contender.name: contender.calls for contender in contenders},
         "rounds": arguments.rounds,
         "shared": arguments.note + (f" Not installed here: {', '.join(missing)}.\n" if missing else ""),
         "peers": {peer.name: peer.label for peer in wanted if peer.name in pythons},

@@ -29,7 +29,9 @@ Compare within a row, not with other machines.
 
 def write(into: Path, samples: Mapping[tuple[str, int], Sequence[Sample]], facts: Mapping[str, object]) -> None:
     """`samples`: by contender and concurrency, one of each round. The first contender is the bare loop."""
-    rows = [_row(name, level, found, samples) for (name, level), found in samples.items()]
+    calls = facts["calls"]
+    assert isinstance(calls, dict)
+    rows = [_row(name, level, found, samples, calls) for (name, level), found in samples.items()]
     into.with_suffix(".json").write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
     told = HEAD.format(
         cores=os.cpu_count(),
@@ -44,9 +46,14 @@ def write(into: Path, samples: Mapping[tuple[str, int], Sequence[Sample]], facts
 
 
 def _row(
-    name: str, level: int, found: Sequence[Sample], samples: Mapping[tuple[str, int], Sequence[Sample]]
+    name: str,
+    level: int,
+    found: Sequence[Sample],
+    samples: Mapping[tuple[str, int], Sequence[Sample]],
+    calls: Mapping[str, int],
 ) -> dict[str, object]:
-    bare = samples[next(iter(samples))[0], level]
+    first = next(iter(samples))[0]
+    bare, own, its = samples[first, level], calls[name], calls[first]
     each = sorted(second for sample in found for second in sample.each)
     return {
         "contender": name,
@@ -57,8 +64,8 @@ def _row(
         "sessions_per_second": median(sample.rate for sample in found),
         "cpu_ms": 1e3 * median(sample.cpu for sample in found),
         "added_ms_per_call": 1e3
-        * median((median(s.each) - median(b.each)) / 5 for s, b in zip(found, bare, strict=True)),
-        "added_cpu_ms_per_call": 1e3 * median((s.cpu - b.cpu) / 5 for s, b in zip(found, bare, strict=True)),
+        * median(median(s.each) / own - median(b.each) / its for s, b in zip(found, bare, strict=True)),
+        "added_cpu_ms_per_call": 1e3 * median(s.cpu / own - b.cpu / its for s, b in zip(found, bare, strict=True)),
     }
 
 
