@@ -1,11 +1,11 @@
-"""The compose stack, profile cpu, as a user starts it (`make-env.sh`, `docker compose up`), in a project of its own."""
+"""The compose stack as a user starts it (`make-env.sh`, `docker compose up`), in a project of its own."""
 
 import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +82,7 @@ class Composed:
     port: int
     env: dict[str, str] = field(repr=False)
     env_file: Path
+    files: tuple[Path, ...] = FILES
     phases: list[tuple[str, float]] = field(default_factory=list)
     story: list[tuple[str, str]] = field(default_factory=list)
     """(service, "start" or "healthy"), in the order in which the engine told of them while the stack came up."""
@@ -96,8 +97,8 @@ class Composed:
         yield
         self.phases.append((name, time.monotonic() - began))
 
-    def compose(self, *arguments: str, timeout: float = 600.0) -> str:
-        files = [word for path in FILES for word in ("-f", str(path))]
+    def compose(self, *arguments: str, timeout: float = 1300.0) -> str:
+        files = [word for path in self.files for word in ("-f", str(path))]
         place = ["--project-directory", str(ROOT), "--env-file", str(self.env_file), "-p", self.project]
         command = ["docker", "compose", *place, *files, *arguments]
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=timeout, check=False)
@@ -114,8 +115,10 @@ class Composed:
         filters = [word for each in only for word in ("--filter", each)]
         command = ["docker", "events", *filters, "--format", "{{json .}}"]
         with subprocess.Popen(command, env=self.env, stdout=subprocess.PIPE, text=True) as events:
-            yield
-            events.terminate()
+            try:
+                yield
+            finally:
+                events.terminate()
             for line in events.communicate()[0].splitlines():
                 event = json.loads(line)
                 service = event["Actor"]["Attributes"]["com.docker.compose.service"]
@@ -149,7 +152,7 @@ class Composed:
         for service in services:
             self.until(lambda: self.container(service).health == "healthy", f"{service} is healthy")  # noqa: B023
 
-    def until(self, done: Any, what: str, patience: float = 240.0) -> None:
+    def until(self, done: Any, what: str, patience: float = 900.0) -> None:
         deadline = time.monotonic() + patience
         while not done():
             if time.monotonic() > deadline:
@@ -158,21 +161,33 @@ class Composed:
 
 
 @contextmanager
-def composed_stack(folder: Path, phases: list[tuple[str, float]]) -> Iterator[Composed]:
-    """Built and up on a free port, with secrets made by make-env.sh; taken down with its volumes at the end."""
+def composed_stack(
+    folder: Path,
+    phases: list[tuple[str, float]],
+    settings: Mapping[str, str] | None = None,
+    more_files: Sequence[Path] = (),
+    first: Sequence[str] = (),
+) -> Iterator[Composed]:
+    """Built and up on a free port, with secrets made by make-env.sh; taken down with its volumes at the end.
+
+    `settings` go before those of .env.example. `first` is built before all else, where another image stands on it.
+    """
     (folder / "deploy").mkdir()
     shutil.copy(ROOT / "deploy/make-env.sh", folder / "deploy")
     shutil.copy(ROOT / ".env.example", folder)
     subprocess.run(["sh", "deploy/make-env.sh"], cwd=folder, check=True, capture_output=True)
     (port,) = free_ports(1)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("REASONFLUX_", "COMPOSE_"))}
-    env = {**inherited, "API_PORT": str(port)}
-    stack = Composed(f"reasonflux-test-{os.getpid()}", port, env, folder / ".env", phases)
+    env = {**inherited, "API_PORT": str(port), **(settings or {})}
+    project = f"reasonflux-test-{os.getpid()}-{len(phases)}"
+    stack = Composed(project, port, env, folder / ".env", (*FILES, *more_files), phases)
     try:
         with stack.phase("build"):
+            for name in first:
+                stack.compose("--profile", "*", "build", name, timeout=5400.0)
             stack.compose("build", timeout=5400.0)
         with stack.phase("up --wait"), stack.told():
-            stack.compose("up", "--detach", "--wait", "--wait-timeout", "600", timeout=700.0)
+            stack.compose("up", "--detach", "--wait", "--wait-timeout", "1200", timeout=1300.0)
         yield stack
     except BaseException:
         print(stack.compose("logs", "--no-color", "--tail", "40"))

@@ -1,4 +1,4 @@
-"""The compose stack, built and started once for this folder; the time that each phase took is printed at the end."""
+"""The compose stack, up once for a file of tests; the time that each phase took is printed at the end."""
 
 from collections.abc import Iterator
 
@@ -9,16 +9,21 @@ _phases: list[tuple[str, float]] = []
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+def phases() -> list[tuple[str, float]]:
+    return _phases
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, phases: list[tuple[str, float]]) -> Iterator[Composed]:
     if reason := why_not():
         pytest.skip(reason)
-    with composed_stack(tmp_path_factory.mktemp("compose"), _phases) as stack:
+    with composed_stack(tmp_path_factory.mktemp("compose"), phases) as stack:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api_key(stack: Composed) -> str:
-    """Made by the command that docs/deploy.md names."""
+    """Made by the command that docs/deploy-compose.md names."""
     return stack.compose("exec", "-T", "navigator", "reasonflux", "keys", "create", "ladder").strip()
 
 
