@@ -1,4 +1,4 @@
-"""Profiles gpu-pair and gpu without GPUs or the official image: the CPU engine stands in, with weights from a folder."""
+"""Profiles gpu-pair and gpu without GPUs or the official image: the CPU engine stands in, the weights are a folder."""
 
 import json
 from collections.abc import Iterator

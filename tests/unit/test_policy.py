@@ -2,7 +2,7 @@
 
 from journals import instantiated, planned, retrieved, reviewed, session_of, started, step
 
-from navigator.policy import MAX_TRIES, Finish, Instantiate, Plan, Retrieve, ReviewStep, decide
+from navigator.policy import MAX_TRIES, OUTAGE_TRIES, Finish, Instantiate, Plan, Retrieve, ReviewStep, decide
 from reasonflux.contracts import (
     ActionFailed,
     ActionKind,
@@ -161,6 +161,12 @@ def test_an_engine_that_is_down_is_tried_so_often_and_no_more() -> None:
     down = [failed(FailureKind.ENGINE_UNAVAILABLE, retryable=True)] * MAX_TRIES
     assert decide(session_of(started(), *down[1:])) == (Plan(),)
     assert end(session_of(started(), *down)).event.outcome is Outcome.FAILED
+
+
+def test_a_service_of_ours_that_is_away_is_waited_for_longer_than_an_engine() -> None:
+    away = [failed(FailureKind.SERVICE_UNAVAILABLE, retryable=True)] * OUTAGE_TRIES
+    assert decide(session_of(started(), *away[1:])) == (Plan(),)
+    assert end(session_of(started(), *away)).event.outcome is Outcome.FAILED
 
 
 def test_no_more_steps_run_at_once_than_rounds_are_left() -> None:

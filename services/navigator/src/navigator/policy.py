@@ -30,6 +30,9 @@ from reasonflux.contracts import (
 
 MAX_TRIES = 5
 """Tries of one action that gives no outcome before the session stops."""
+OUTAGE_TRIES = 12
+"""The same while one of our own services cannot be reached. That costs nothing, and with the runner's waits in between
+it is the minute in which a container or a pod is replaced."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,8 @@ def _hopeless_failure(session: Session) -> Failure | None:
     failure = session.last_failure
     if failure is None or not session.failures:
         return None
-    return failure if not failure.retryable or max(session.failures.values()) >= MAX_TRIES else None
+    tries = OUTAGE_TRIES if failure.kind is FailureKind.SERVICE_UNAVAILABLE else MAX_TRIES
+    return failure if not failure.retryable or max(session.failures.values()) >= tries else None
 
 
 def _conclude(session: Session) -> Finish:
