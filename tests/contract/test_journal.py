@@ -291,6 +291,29 @@ class TestClaiming:
         new = await claimed(journal, LONG, "new")
         assert (old.epoch, new.epoch, new.attempts) == (1, 2, 2)
 
+    async def test_a_claim_tells_whether_the_last_worker_fell_silent_or_gave_the_session_back(
+        self, journal: Journal
+    ) -> None:
+        await journal.create("s", started())
+        first = await claimed(journal)
+        await journal.release(first)
+        second = await claimed(journal, EXPIRED)
+        third = await claimed(journal)
+        assert [claim.taken_over for claim in (first, second, third)] == [False, False, True]
+
+    async def test_the_backlog_tells_what_waits_and_what_is_worked_on(self, journal: Journal) -> None:
+        nothing = await journal.backlog()
+        assert (nothing.waiting, nothing.working, nothing.oldest_wait) == (0, 0, 0.0)
+        for name in ("a", "b", "c"):
+            await journal.create(name, started())
+        claim = await claimed(journal)
+        told = await journal.backlog()
+        assert (told.waiting, told.working) == (2, 1)
+        assert told.oldest_wait > 0
+        await journal.commit(claim, 2, [solved()])
+        after = await journal.backlog()
+        assert (after.waiting, after.working) == (2, 0)
+
     async def test_a_stale_worker_cannot_commit_renew_or_release(self, journal: Journal) -> None:
         await journal.create("s", started())
         old = await claimed(journal, EXPIRED)

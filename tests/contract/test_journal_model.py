@@ -99,6 +99,14 @@ class BothJournals(RuleBasedStateMachine):
         return self.both(claim)
 
     @rule()
+    def backlog(self) -> None:
+        async def backlog(journal: Journal) -> Any:
+            told = await journal.backlog()
+            return (told.waiting, told.working, told.notices)
+
+        self.both(backlog)
+
+    @rule()
     def end_overdue(self) -> None:
         self.both(lambda journal: journal.end_overdue(0.0))
 

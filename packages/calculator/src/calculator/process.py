@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from calculator.limits import MAX_CHARS
+from calculator.metrics import Evaluated
 from reasonflux.contracts import Calculation, Failure, FailureKind
 from reasonflux.errors import ServiceUnavailable
 
@@ -26,14 +28,22 @@ class Calculator:
     """Evaluates statements in child processes under rlimits, and inside bubblewrap where that works.
 
     processes: how many evaluations run at once. timeout: seconds of wall time for one evaluation; a child that takes
-    longer is killed and replaced. jail: False leaves bubblewrap out even where it works. Use as an async context
-    manager, or call `start` and `close`.
+    longer is killed and replaced. jail: False leaves bubblewrap out even where it works. observe: hears how each
+    evaluation ended, and its seconds. Use as an async context manager, or call `start` and `close`.
     """
 
-    def __init__(self, *, processes: int = 2, timeout: float = 3.0, jail: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        processes: int = 2,
+        timeout: float = 3.0,
+        jail: bool = True,
+        observe: Callable[[Evaluated, float], None] | None = None,
+    ) -> None:
         self._timeout = timeout
         self._size = processes
         self._jail = jail
+        self._observe = observe
         self._command: list[str] = []
         self._free: asyncio.Queue[asyncio.Task[_Child]] = asyncio.Queue()
         self._children: set[asyncio.Task[_Child]] = set()
@@ -79,6 +89,15 @@ class Calculator:
         Never raises for bad input: the first error is the last calculation returned. Raises CalculatorUnavailable when
         there is no child to do it.
         """
+        started = time.perf_counter()
+        outcome, values = await self._evaluate(statements, names)
+        if self._observe is not None:
+            self._observe(outcome, time.perf_counter() - started)
+        return values
+
+    async def _evaluate(
+        self, statements: Sequence[str], names: Mapping[str, str]
+    ) -> tuple[Evaluated, tuple[Calculation, ...]]:
         if not self._children:
             raise CalculatorUnavailable("the calculator is not running", hint="await its start() first")
         task = await self._free.get()
@@ -94,24 +113,29 @@ class Calculator:
         finally:
             self._free.put_nowait(self._sound(task, child))
 
-    async def _ask(self, child: "_Child", statements: list[str], names: dict[str, str]) -> tuple[Calculation, ...]:
+    async def _ask(
+        self, child: "_Child", statements: list[str], names: dict[str, str]
+    ) -> tuple[Evaluated, tuple[Calculation, ...]]:
+        outcome: Evaluated
         done: list[Calculation] = []
         try:
             async with asyncio.timeout(self._timeout):
                 await child.send({"statements": statements, "names": names})
                 while (line := await child.line()) is not None:
                     done.append(_read(line, len(done), statements))
-            return tuple(done)
+            return "error" if done and done[-1].error else "value", tuple(done)
         except TimeoutError:
+            outcome = "timeout"
             message = f"the calculation took longer than {self._timeout:g} seconds"
         except (OSError, EOFError, ValueError):
+            outcome = "crashed"
             message = "the calculation was stopped because it needed too much time or memory"
         child.broken = True
         failed = statements[len(done)] if len(done) < len(statements) else "names"
         failure = Failure(
             kind=FailureKind.CALCULATION_ERROR, message=message, hint="use smaller numbers or a closed form"
         )
-        return (*done, Calculation(statement=failed, error=failure))
+        return outcome, (*done, Calculation(statement=failed, error=failure))
 
     def _sound(self, task: "asyncio.Task[_Child]", child: "_Child | None") -> "asyncio.Task[_Child]":
         """The same child if it can go on; else a new one, already starting."""

@@ -2,15 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
+from reasonflux import tracing
 from reasonflux.contracts import Contract, Tokens
+from reasonflux.correlation import SESSION_ID, session_id
 from reasonflux.engine_port import Engine as Engine
 from reasonflux.engine_port import Message as Message
 from reasonflux.engine_port import OnDelta as OnDelta
@@ -18,9 +22,10 @@ from reasonflux.engine_port import OnUsage as OnUsage
 from reasonflux.engine_port import Reply as Reply
 from reasonflux.errors import EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 from reasonflux.http import CONNECT_SECONDS, LINE_ERRORS, http_client, what_happened
-from reasonflux.observing import SESSION_ID, session_id
+from reasonflux.measuring import EngineWatch
 from reasonflux.openai_wire import Completion, Models, Text, Usage, advice, complaint, seconds_to_wait
 from reasonflux.sse import read_sse
+from reasonflux.tracing import Span
 
 READY_SECONDS = 5.0
 LONGEST_BACKOFF_SECONDS = 8.0
@@ -47,7 +52,7 @@ def engine_http(*configs: EngineConfig, max_connections: int = 512) -> httpx.Asy
 
 
 class OpenAIEngine:
-    """The real engine. `http` is shared and stays the caller's to close (see `engine_http`)."""
+    """The real engine. `http` is shared and stays the caller's to close (see `engine_http`). `watch` hears of calls."""
 
     def __init__(
         self,
@@ -55,8 +60,10 @@ class OpenAIEngine:
         config: EngineConfig,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        watch: EngineWatch | None = None,
     ) -> None:
         self.config = config
+        self._watch = watch
         self._http = http
         self._sleep = sleep
         self._base = config.url.rstrip("/")
@@ -92,7 +99,11 @@ class OpenAIEngine:
             running = {_RUNNING_USAGE: True} if on_usage is not None and self._tells_running_usage else {}
             body |= {"stream": True, "stream_options": {"include_usage": True, **running}}
         seconds = self.config.timeout if timeout is None else min(timeout, self.config.timeout)
-        return await self._within(seconds, lambda deadline: self._persist(body, _Ears(on_delta, on_usage), deadline))
+        with self._watched(body) as span:
+            ears = _Ears(on_delta, on_usage)
+            reply = await self._within(seconds, lambda deadline: self._persist(body, ears, deadline, span))
+            _tell(span, reply)
+        return reply
 
     async def models(self) -> tuple[str, ...]:
         """The names of the models that the server offers; one quick try, for readiness checks. Raises EngineError."""
@@ -131,12 +142,36 @@ class OpenAIEngine:
                 raise
             raise late from error
 
-    async def _persist(self, body: dict[str, Any], ears: "_Ears", deadline: float) -> Reply:
+    @contextmanager
+    def _watched(self, body: dict[str, Any]) -> Iterator[Span]:
+        """A span around a call, and its outcome for who counts."""
+        asked = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": self.config.model,
+            "gen_ai.request.max_tokens": body["max_tokens"],
+            "gen_ai.request.temperature": body["temperature"],
+            "server.address": self._base,
+        }
+        started, outcome = time.perf_counter(), "answered"
+        try:
+            with tracing.span(f"chat {self.config.model}", "client", asked) as span:
+                yield span
+        except EngineError as error:
+            outcome = error.failure.kind.value
+            raise
+        except BaseException:
+            outcome = "cancelled"
+            raise
+        finally:
+            if self._watch is not None:
+                self._watch.ended(outcome, time.perf_counter() - started)
+
+    async def _persist(self, body: dict[str, Any], ears: "_Ears", deadline: float, span: Span) -> Reply:
         """Try until there is a reply, the retries are used up, or the next wait would outlast the deadline."""
         attempt = 0
         while True:
             try:
-                return await self._attempt(body, ears)
+                return await self._attempt(body, ears, span)
             except EngineRefused as error:
                 if _RUNNING_USAGE not in str(error) or not body["stream_options"].pop(_RUNNING_USAGE, None):
                     raise
@@ -149,9 +184,12 @@ class OpenAIEngine:
                     raise again.error from again.__cause__
                 await self._sleep(wait)
             attempt += 1
+            span.tell("reasonflux.retries", attempt)
+            if self._watch is not None:
+                self._watch.tried_again()
 
-    async def _attempt(self, body: dict[str, Any], ears: "_Ears") -> Reply:
-        async with self._send("POST", "/chat/completions", body) as response:
+    async def _attempt(self, body: dict[str, Any], ears: "_Ears", span: Span) -> Reply:
+        async with self._send("POST", "/chat/completions", body, span.headers()) as response:
             if body.get("stream") and "text/event-stream" in response.headers.get("content-type", ""):
                 return await self._read_stream(response, ears)
             completion = self._parse(Completion, await self._read(response))
@@ -211,9 +249,11 @@ class OpenAIEngine:
             raise self._broken_off("the stream ended without a finish_reason")
 
     @asynccontextmanager
-    async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> AsyncIterator[httpx.Response]:
+    async def _send(
+        self, method: str, path: str, body: dict[str, Any] | None, joining: Mapping[str, str] = MappingProxyType({})
+    ) -> AsyncIterator[httpx.Response]:
         """An open response with status 200. Raises _TryAgain or EngineRefused otherwise."""
-        headers = {"Authorization": f"Bearer {self.config.key}"} if self.config.key else {}
+        headers = {**joining, "Authorization": f"Bearer {self.config.key}"} if self.config.key else {**joining}
         if session := session_id():  # a router in front of several engines keeps the session where its prefix is cached
             headers[SESSION_ID] = session
         limits = httpx.Timeout(None, connect=CONNECT_SECONDS)  # the call's deadline bounds the rest
@@ -249,23 +289,30 @@ class OpenAIEngine:
             raise self._foreign(complaint(content)[:120] or "an empty body") from error
 
     def _foreign(self, sent: str) -> EngineRefused:
-        return EngineRefused(
-            f"{self._base} does not answer like an OpenAI-compatible server; it sent: {sent}",
-            hint="check the role's …_ENGINE_URL; it usually ends in /v1",
-        )
+        message = f"{self._base} does not answer like an OpenAI-compatible server"
+        hint = "check the role's …_ENGINE_URL; it usually ends in /v1"
+        return EngineRefused(f"{message}; it sent: {sent}", hint=hint, logged=message)
 
     def _broken_off(self, why: str) -> "_TryAgain":
-        message = f"the engine at {self._base} broke off its reply: {why}"
-        return _TryAgain(EngineUnavailable(message, hint="look into the engine's log"))
+        message = f"the engine at {self._base} broke off its reply"
+        return _TryAgain(EngineUnavailable(f"{message}: {why}", hint="look into the engine's log", logged=message))
 
     def _refusal(self, response: httpx.Response, content: bytes, *, with_schema: bool) -> Exception:
         status, said = response.status_code, complaint(content)
-        message = f"the engine at {self._base} answered {status} for model {self.config.model!r}: {said}"
+        known = f"the engine at {self._base} answered {status} for model {self.config.model!r}"
+        message = f"{known}: {said}"
         if status == 429 or status >= 500:
             hint = "lower the load or give the engine more capacity" if status == 429 else "look into the engine's log"
             wait = seconds_to_wait(response.headers.get("retry-after"))
-            return _TryAgain(EngineUnavailable(message, hint=hint), retry_after=wait)
-        return EngineRefused(message, hint=advice(status, said.lower(), with_schema))
+            return _TryAgain(EngineUnavailable(message, hint=hint, logged=known), retry_after=wait)
+        return EngineRefused(message, hint=advice(status, said.lower(), with_schema), logged=known)
+
+
+def _tell(span: Span, reply: Reply) -> None:
+    span.tell("gen_ai.usage.input_tokens", reply.tokens.prompt)
+    span.tell("gen_ai.usage.output_tokens", reply.tokens.completion)
+    span.tell("gen_ai.usage.cache_read.input_tokens", reply.tokens.cached)
+    span.tell("reasonflux.finish_reason", reply.finish_reason)
 
 
 @dataclass(frozen=True)

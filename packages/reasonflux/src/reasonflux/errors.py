@@ -31,7 +31,8 @@ class ReasonFluxError(Exception):
 
     `message` is one sentence that says what happened; `hint` says what to do about it. `param` names the field at
     fault, `faults` everything to mend. `kind` and `retryable` are the class's own unless given; `retry_after` says in
-    how many seconds another try makes sense.
+    how many seconds another try makes sense. `logged` is what logs say in place of a message that quotes somebody else:
+    a server that refuses a prompt may well repeat it.
     """
 
     kind: ClassVar[FailureKind] = FailureKind.INTERNAL
@@ -47,8 +48,10 @@ class ReasonFluxError(Exception):
         param: str | None = None,
         faults: Sequence[Fault] = (),
         retry_after: float | None = None,
+        logged: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.logged = message if logged is None else logged
         self.retry_after = retry_after
         self.param = param
         self.faults = tuple(faults)
@@ -186,7 +189,9 @@ def from_failure(
     faults: Sequence[Fault] = (),
     retry_after: float | None = None,
 ) -> ReasonFluxError:
-    """The error that carries this failure: the class of its kind where there is one, else the base."""
+    """The error that carries this failure: the class of its kind where there is one, else the base.
+
+    The message was told by another service and may quote what it worked on: that service's log has it."""
     cls = _BY_KIND.get(failure.kind, ReasonFluxError)
     return cls(
         failure.message,
@@ -196,4 +201,5 @@ def from_failure(
         param=param,
         faults=faults,
         retry_after=retry_after,
+        logged=f"another service told of {failure.kind.value}",
     )

@@ -1,12 +1,12 @@
-"""Logs, request ids and request metrics: JSON lines on stderr, one per request, never with a problem's text."""
+"""Logs, request ids, request metrics and spans: JSON lines on stderr, one per request, never with a problem's text."""
 
 import logging
-import re
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,11 +14,19 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUEST_ID = "x-request-id"
-SESSION_ID = "x-session-id"
-"""Names the session that a call belongs to: logs carry it, and a router keeps a session on one engine by it."""
-_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+from reasonflux import tracing
+from reasonflux.correlation import ACCEPTABLE_ID
+from reasonflux.correlation import REQUEST_ID as REQUEST_ID
+from reasonflux.correlation import SESSION_ID as SESSION_ID
+from reasonflux.correlation import of_session as of_session
+from reasonflux.correlation import request_id as request_id
+from reasonflux.correlation import session_id as session_id
+from reasonflux.tracebacks import told
+from reasonflux.tracing import Span
+
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_JOINED = (tracing.TRACEPARENT, "tracestate")
 _SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("reasonflux")
@@ -31,7 +39,8 @@ def configure_logging(level: str = "INFO") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,  # no local variables: they hold prompts and keys
+            _with_trace,
+            _with_exception,
             structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping().get(level.upper(), 20)),
@@ -49,31 +58,26 @@ def configure_logging(level: str = "INFO") -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def _with_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if (trace_id := tracing.trace_id()) is not None:
+        event["trace_id"] = trace_id
+    return event
+
+
+def _with_exception(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    info = event.pop("exc_info", None)
+    error = info if isinstance(info, BaseException) else (info if isinstance(info, tuple) else sys.exc_info())[1]
+    if info and error is not None:
+        event["exception"] = told(error)
+    return event
+
+
 class _ToStructlog(logging.Handler):
     """Libraries log through `logging`; their lines join ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger().bind(logger=record.name)
         log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
-
-
-def request_id() -> str | None:
-    """The id of the request being served here, to be passed on to the services it calls."""
-    found = structlog.contextvars.get_contextvars().get("request_id")
-    return found if isinstance(found, str) else None
-
-
-def session_id() -> str | None:
-    """The session that is worked on here, to be passed on to the services and engines that it calls."""
-    found = structlog.contextvars.get_contextvars().get("session")
-    return found if isinstance(found, str) else None
-
-
-@contextmanager
-def of_session(name: str) -> Iterator[None]:
-    """Inside, what happens belongs to this session: its logs say so, and its calls carry the name."""
-    with structlog.contextvars.bound_contextvars(session=name):
-        yield
 
 
 class RequestObserver:
@@ -104,10 +108,10 @@ class RequestObserver:
             await self._app(scope, receive, send)
             return
         asked = Headers(scope=scope).get(REQUEST_ID, "")
-        name = asked if _ACCEPTABLE_ID.fullmatch(asked) else uuid.uuid4().hex
+        name = asked if ACCEPTABLE_ID.fullmatch(asked) else uuid.uuid4().hex
         session = Headers(scope=scope).get(SESSION_ID, "")
-        known = {"session": session} if _ACCEPTABLE_ID.fullmatch(session) else {}
-        status = 0
+        known = {"session": session} if ACCEPTABLE_ID.fullmatch(session) else {}
+        method, status = _method(scope), 0
 
         async def reply(message: Message) -> None:
             nonlocal status
@@ -117,22 +121,30 @@ class RequestObserver:
             await send(message)
 
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=name, **known), self._open.track_inprogress():
+        with (
+            structlog.contextvars.bound_contextvars(request_id=name, **known),
+            self._open.track_inprogress(),
+            _span(scope, method) as span,
+        ):
             try:
                 await self._app(scope, receive, reply)
-            except Exception:
-                logger.exception("request crashed", method=scope["method"], route=_route(scope))
+            except Exception as error:
+                logger.exception("request crashed", method=method, route=_route(scope))
+                span.fail(type(error).__name__)
                 if status:  # too late for an answer; the server breaks the connection off
                     raise
                 await self._on_crash(name)(scope, receive, reply)
             finally:
-                self._observe(scope, status or 499, time.perf_counter() - started)
+                span.rename(f"{method} {_route(scope)}")
+                span.tell("http.route", _route(scope))
+                span.tell("http.response.status_code", status or 499)
+                self._observe(scope, method, status or 499, time.perf_counter() - started)
 
-    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+    def _observe(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         """499: the client left, or the service was stopped, before there was an answer."""
-        labels = (scope["method"], _route(scope), str(status))
+        labels = (method, _route(scope), str(status))
         self._count.labels(*labels).inc()
-        self._seconds.labels(*labels).observe(seconds)
+        self._seconds.labels(*labels).observe(seconds, tracing.exemplar())
         log = logger.debug if scope["path"] in _PROBES else logger.info
         log(
             "request",
@@ -142,6 +154,19 @@ class RequestObserver:
             status=status,
             seconds=round(seconds, 4),
         )
+
+
+def _span(scope: Scope, method: str) -> AbstractContextManager[Span]:
+    if scope["path"] in _PROBES:
+        return nullcontext(Span())
+    parent = {name: value for name in _JOINED if (value := Headers(scope=scope).get(name)) is not None}
+    return tracing.span(method, "server", {"http.request.method": method}, parent=parent)
+
+
+def _method(scope: Scope) -> str:
+    """What a client may call its method is without end; a time series each would be too."""
+    method = str(scope["method"])
+    return method if method in _METHODS else "OTHER"
 
 
 def _route(scope: Scope) -> str:

@@ -8,10 +8,11 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from reasonflux import tracing
 from reasonflux.contracts import ErrorBody, Failure, FailureKind
+from reasonflux.correlation import REQUEST_ID, SESSION_ID, request_id, session_id
 from reasonflux.errors import ReasonFluxError, ServiceUnavailable, from_failure
 from reasonflux.http import CONNECT_SECONDS, LINE_ERRORS, what_happened
-from reasonflux.observing import REQUEST_ID, SESSION_ID, request_id, session_id
 from reasonflux.sse import ServerEvent, read_sse
 
 SILENT_SECONDS = 45.0
@@ -66,7 +67,24 @@ class RemoteService:
         timeout: httpx.Timeout | None = None,  # noqa: ASYNC109 - of the connection, not of the caller
     ) -> AsyncIterator[httpx.Response]:
         """A 2xx response, its body not yet read. The request carries `body` as JSON, or `content` as it is."""
-        sent = {**self._headers, **(headers or {})}
+        # Not the current span: a stream may be closed in another task than it was opened in.
+        with tracing.span(f"{method} {self.name}", "client", {"http.request.method": method}, current=False) as span:
+            sent = {**self._headers, **(headers or {}), **span.headers()}
+            async with self._opened(method, path, sent, body, content, params, timeout) as response:
+                span.tell("http.response.status_code", response.status_code)
+                yield response
+
+    @asynccontextmanager
+    async def _opened(
+        self,
+        method: str,
+        path: str,
+        sent: dict[str, str],
+        body: BaseModel | None,
+        content: bytes | None,
+        params: Mapping[str, str | int] | None,
+        timeout: httpx.Timeout | None,  # noqa: ASYNC109
+    ) -> AsyncIterator[httpx.Response]:
         if asked := request_id():
             sent[REQUEST_ID] = asked
         if session := session_id():

@@ -12,12 +12,13 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Match, Route
 
+from reasonflux import measuring, tracing
 from reasonflux.answering import STATUS as STATUS
 from reasonflux.answering import error_response as error_response
 from reasonflux.answering import failure_response as failure_response
@@ -56,15 +57,17 @@ def create_app(
     `ready` returns when everything that the service stands on answers, and raises (best a ReasonFluxError) naming what
     is missing. `guards` see a request before its body is read, the first one first; what they answer is logged and
     counted like anything else. `drain` says what has to finish before the process leaves, besides the requests that it
-    answers. The app's own metrics belong in `app.state.registry`, a registry of this app alone.
+    answers. The app's own metrics belong in `app.state.registry`, a registry of this app alone;
+    `app.state.refresh_metrics` is awaited before they are told, to look up what is not known in the process.
     `document` completes the OpenAPI document that FastAPI makes of the routes.
     """
     configure_logging()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a time series more for each, which nobody reads
     leaving = drain or Drain()
 
     @asynccontextmanager
     async def until_left(app: FastAPI) -> AsyncIterator[None]:
-        async with lifespan(app), leaving.on_sigterm():
+        async with tracing.traced(title, version), lifespan(app), leaving.on_sigterm():
             yield
 
     app = DescribedApp(
@@ -78,7 +81,9 @@ def create_app(
     )
     app.describe = lambda: _with_probes(document())
     app.state.registry = CollectorRegistry()
+    app.state.refresh_metrics = _nothing_to_look_up
     ProcessCollector(registry=app.state.registry)
+    _tell_version(app.state.registry, title, version)
     for guard in reversed(guards):
         app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
     app.add_middleware(AnswersCounted, drain=leaving)
@@ -139,14 +144,20 @@ def _add_probes(app: FastAPI, ready: Callable[[], Awaitable[None]] | None, drain
             return failure_response(missing.failure)
         return JSONResponse({"status": "ready"})
 
-    async def metrics() -> Response:
-        return Response(generate_latest(app.state.registry), media_type=CONTENT_TYPE_LATEST)
-
+    metrics = measuring.endpoint(app.state.registry, lambda: app.state.refresh_metrics())
     for path, endpoint in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics)):
         shown = path != "/metrics"
         app.add_api_route(
             path, endpoint, methods=["GET"], tags=["probes"], include_in_schema=shown, response_model=None
         )
+
+
+async def _nothing_to_look_up() -> None: ...
+
+
+def _tell_version(registry: CollectorRegistry, service: str, version: str) -> None:
+    told = Gauge("reasonflux_build_info", "1, with the version as a label", ("service", "version"), registry=registry)
+    told.labels(service, version).set(1)
 
 
 def _with_probes(document: Document) -> Document:
@@ -164,7 +175,7 @@ async def _failed(_: Request, error: Exception) -> Response:
     assert isinstance(error, ReasonFluxError)
     status = STATUS[error.failure.kind]
     log = logger.error if status >= 500 else logger.info
-    log("request failed", kind=error.failure.kind.value, message=error.failure.message, exc_info=status == 500)
+    log("request failed", kind=error.failure.kind.value, message=error.logged, exc_info=status == 500)
     return error_response(error)
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 from calculator import assigned_name, is_name, is_readable
 from executor.errors import ReplyUnusable
+from executor.metrics import Metrics
 from executor.ports import Calculator, Emit, Engine
 from executor.prompting import REPLY_SCHEMA, ExecutorReply, Profile, read, render, repair
+from reasonflux import tracing
 from reasonflux.contracts import (
     DEFAULT_ENGINE,
     Budget,
@@ -51,6 +53,7 @@ class Instantiator:
     max_repairs: int
     clock: Callable[[], float] = time.monotonic
     others: Mapping[str, "Instantiator"] = field(default_factory=dict)
+    metrics: Metrics | None = None
 
     def on(self, engine: str) -> "Instantiator":
         """The role on the engine of this name. Raises InvalidRequest for a name that is none."""
@@ -66,6 +69,20 @@ class Instantiator:
         `emit` receives deltas of the reasoning, restarts and calculations. Raises EngineError when the engine is out
         before it gave a single reply, and CalculatorUnavailable.
         """
+        started = self.clock()
+        try:
+            outcome = await self._within_budget(request, emit)
+        except ReasonFluxError as error:
+            if self.metrics is not None:
+                self.metrics.refused(error.failure.kind, self.clock() - started)
+            raise
+        if self.metrics is not None:
+            self.metrics.ended(outcome, self.clock() - started)
+        if outcome.failure is not None:
+            tracing.tell("reasonflux.failure", outcome.failure.kind.value)
+        return outcome
+
+    async def _within_budget(self, request: InstantiateRequest, emit: Emit) -> Instantiation:
         messages = render(request, self.profile)
         deadline = self.clock() + request.budget.seconds
         over = asyncio.get_running_loop().time() + request.budget.seconds
@@ -89,6 +106,8 @@ class Instantiator:
             if failure is None or failure.kind not in _REPAIRABLE or told[failure.kind] >= self.max_repairs:
                 return outcome.model_copy(update={"usage": spent, "attempts": spent.calls})
             told[failure.kind] += 1
+            if self.metrics is not None:
+                self.metrics.repaired(failure.kind)
             messages = [*messages, *repair(reply.text, failure)]
             await emit(InstantiateEvent(restarted=True))
 
@@ -135,7 +154,8 @@ class Instantiator:
         asked = [*_with_names(statements, reply), *([] if reply.result is None else [reply.result])]
         mentioned = set(_RESULT_NAME.findall(" ".join((*asked, *reply.bindings.values()))))
         known = {result.name: result.value for result in request.known if result.name in mentioned}
-        values = await self.calculator.evaluate(asked, {**known, **reply.bindings})
+        with tracing.span("calculate", attributes={"reasonflux.statements": len(asked)}):
+            values = await self.calculator.evaluate(asked, {**known, **reply.bindings})
         if not values:
             return Instantiation(failure=ReplyUnusable("the reply calculates nothing and gives no result").failure)
         if values[0].error and values[0].statement not in asked[:1]:  # a binding or a known result has no value

@@ -6,7 +6,7 @@ Connections are made in the lifespan, and nowhere else. Tests call `build` with 
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import httpx
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -34,7 +35,7 @@ from navigator.api.opening import OpenNavigator
 from navigator.exchanges import Exchanges
 from navigator.journal import RedisJournal
 from navigator.llm import NavigatorLLM
-from navigator.metrics import Metrics
+from navigator.metrics import JournalMetrics, Metrics, WorkerMetrics
 from navigator.planning import Profile
 from navigator.ports import Executor, Journal, Libraries
 from navigator.runner import Runner
@@ -44,10 +45,12 @@ from navigator.upkeep import Upkeep
 from navigator.webhooks import Webhooks
 from navigator.worker import Worker
 from reasonflux.client import ExecutorClient, TemplateStoreClient
+from reasonflux.contracts import DEFAULT_ENGINE
 from reasonflux.draining import Drain
 from reasonflux.engine import EngineConfig, OpenAIEngine, engine_http
 from reasonflux.errors import ReasonFluxError, ServiceUnavailable
 from reasonflux.http import http_client
+from reasonflux.measuring import EngineCalls
 from reasonflux.observing import configure_logging, logger
 from reasonflux.remote import RemoteService
 from reasonflux.service import create_app
@@ -74,12 +77,14 @@ class World:
     keys: Keys
     admission: Admission
     checks: Sequence[Check] = ()
+    refresh: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Looks up, for /metrics, what no process knows by itself."""
 
 
 def create(settings: Settings | None = None) -> FastAPI:
     """The service on the real things that the settings name."""
     chosen = settings or Settings()
-    return _app(chosen, lambda: connected(chosen))
+    return _app(chosen, lambda registry: connected(chosen, registry))
 
 
 def build(
@@ -97,7 +102,7 @@ def build(
     """The service on what it is given; closing that is the caller's."""
 
     @asynccontextmanager
-    async def given() -> AsyncIterator[World]:
+    async def given(_: CollectorRegistry) -> AsyncIterator[World]:
         async with http_client() if http is None else nullcontext(http) as line:
             yield World(
                 journal, llm, templates, executor, line, keys or MemoryKeys(), admission or MemoryAdmission(), checks
@@ -107,44 +112,48 @@ def build(
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[World]:
-    """The Redis journal, the engines, and the clients of the two other services."""
+async def connected(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[World]:
+    """The Redis journal, the engines, and the clients of the two other services. What they do is counted there."""
+    calls, journal_metrics = EngineCalls(registry), JournalMetrics(registry)
     others = [chosen[0] for chosen in settings.other_engines.values() if chosen]
     async with (
-        _journal(settings) as journal,
+        _journal(settings, journal_metrics) as journal,
         _access_redis(settings) as redis,
         engine_http(settings.engine, *others) as engine_line,
         http_client() as service_line,
     ):
-        engine = OpenAIEngine(engine_line, settings.engine)
+        engine = OpenAIEngine(engine_line, settings.engine, watch=calls.of(DEFAULT_ENGINE))
         templates = TemplateStoreClient(service_line, settings.template_store_url)
         executor = ExecutorClient(service_line, settings.executor_url)
         yield World(
             journal,
-            _navigator_llm(settings, engine, engine_line),
+            _navigator_llm(settings, engine, engine_line, calls),
             templates,
             executor,
             service_line,
             RedisKeys(redis),
             RedisAdmission(redis),
             checks=(engine.ready, lambda: _reach(executor), lambda: _reach(templates)),
+            refresh=lambda: journal_metrics.refresh(journal),
         )
 
 
-def _navigator_llm(settings: Settings, engine: OpenAIEngine, line: httpx.AsyncClient) -> NavigatorLLM:
+def _navigator_llm(
+    settings: Settings, engine: OpenAIEngine, line: httpx.AsyncClient, calls: EngineCalls
+) -> NavigatorLLM:
     """The navigator role on its own engine, and on those that clients may choose by name."""
     own = NavigatorLLM(engine, Profile(settings.profile), REPAIRS[Profile(settings.profile)])
 
-    def on(config: EngineConfig, profile: Profile) -> NavigatorLLM:
-        return NavigatorLLM(OpenAIEngine(line, config), profile, REPAIRS[profile])
+    def on(name: str, config: EngineConfig, profile: Profile) -> NavigatorLLM:
+        return NavigatorLLM(OpenAIEngine(line, config, watch=calls.of(name)), profile, REPAIRS[profile])
 
     given = settings.other_engines.items()
-    return replace(own, others={name: on(each[0], Profile(each[1])) if each else own for name, each in given})
+    return replace(own, others={name: on(name, each[0], Profile(each[1])) if each else own for name, each in given})
 
 
 @asynccontextmanager
-async def _journal(settings: Settings) -> AsyncIterator[RedisJournal]:
-    journal = RedisJournal(settings.redis_url, retention=settings.session_retention_seconds)
+async def _journal(settings: Settings, metrics: JournalMetrics) -> AsyncIterator[RedisJournal]:
+    journal = RedisJournal(settings.redis_url, retention=settings.session_retention_seconds, observe=metrics.called)
     try:
         yield journal
     finally:
@@ -160,17 +169,19 @@ async def _access_redis(settings: Settings) -> AsyncIterator[Redis]:
         await redis.aclose()
 
 
-def _app(settings: Settings, opening: Callable[[], AbstractAsyncContextManager[World]]) -> FastAPI:
+def _app(settings: Settings, opening: Callable[[CollectorRegistry], AbstractAsyncContextManager[World]]) -> FastAPI:
     drain = Drain(settings.drain_seconds)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level)
         counted = AccessMetrics(app.state.registry)
-        async with opening() as world, _gated(settings, world, counted) as gate:
+        async with opening(app.state.registry) as world, _gated(settings, world, counted) as gate:
             metrics = Metrics(app.state.registry, gate.ended, gate.lost)
+            if world.refresh is not None:
+                app.state.refresh_metrics = world.refresh
             async with (
-                _working(settings, world, metrics, drain) as check_worker,
+                _working(settings, world, metrics, drain, app.state.registry) as check_worker,
                 _kept_up(settings, world, metrics),
             ):
                 required = settings.access == "keys"
@@ -252,8 +263,11 @@ def _cors(settings: Settings) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _working(settings: Settings, world: World, metrics: Metrics, drain: Drain) -> AsyncIterator[Check]:
+async def _working(
+    settings: Settings, world: World, metrics: Metrics, drain: Drain, registry: CollectorRegistry
+) -> AsyncIterator[Check]:
     """A worker beside the API. Before the end it finishes the steps under way; at the end it gives the rest back."""
+    counted = WorkerMetrics(registry, settings.navigator_workers, lambda: worker.busy)
     runner = Runner(
         journal=world.journal,
         llm=world.llm,
@@ -262,6 +276,8 @@ async def _working(settings: Settings, world: World, metrics: Metrics, drain: Dr
         lease_seconds=settings.navigator_lease_seconds,
         observe=metrics.observe,
         lost=metrics.lost,
+        claimed=counted.claimed,
+        performed=metrics.performed,
     )
     owner = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     worker = Worker(runner, owner, settings.navigator_workers)

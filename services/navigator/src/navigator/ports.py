@@ -37,6 +37,24 @@ class Claim(Contract):
     """Claims in a row without a commit in between, this one included."""
     at: datetime
     """When it was given, on the journal's clock."""
+    taken_over: bool = False
+    """Its last worker fell silent: the lease ran out instead of being given back."""
+
+
+class Backlog(Contract):
+    """What the journal holds at this moment, in the whole deployment."""
+
+    waiting: int
+    """Sessions that no worker carries on."""
+    working: int
+    """Sessions under a worker's lease."""
+    oldest_wait: float
+    """Seconds that the session which is free the longest has waited for a worker."""
+    notices: int
+    """Webhooks that are still to be told."""
+    memory_used: int = 0
+    memory_limit: int = 0
+    """Bytes of the store; 0: unknown or without a limit."""
 
 
 class Notice(Contract):
@@ -159,6 +177,10 @@ class Journal(Protocol):
 
     async def settle_notice(self, session_id: str) -> None:
         """The webhook has been told, or is given up."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """How much there is to do."""
         ...
 
     async def ping(self) -> None:

@@ -6,6 +6,7 @@ the journal and goes on. Work in flight runs at least once; what is committed, a
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,7 @@ from navigator.ports import Claim, Executor, Journal, TemplateStore
 from navigator.session import action_key, advance, fold
 from navigator.under_way import UnderWay, name
 from navigator.work import LiveText, Meter, Work
+from reasonflux import tracing
 from reasonflux.contracts import (
     ActionFailed,
     ActionKind,
@@ -48,6 +50,7 @@ from reasonflux.contracts import (
     Retrieval,
     SearchRequest,
     Session,
+    SessionStarted,
     StepInstantiated,
     StepRestarted,
     StepRetrieved,
@@ -69,6 +72,7 @@ class Runner:
 
     `observe` sees every entry that this runner committed, with the session right after it; `lost` hears what work has
     cost that was stopped half-way because the session was ended or taken over, so that no entry can tell of it.
+    `claimed` sees every session as it was taken on, `performed` every action that has ended, with its seconds.
     """
 
     journal: Journal
@@ -78,6 +82,8 @@ class Runner:
     lease_seconds: float = 15.0
     observe: Callable[[Session, Entry], None] | None = None
     lost: Callable[[Session, Usage], None] | None = None
+    claimed: Callable[[Session, Claim], None] | None = None
+    performed: Callable[[ActionKind, float], None] | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self, claim: Claim, halt: asyncio.Event | None = None) -> Session:
@@ -87,9 +93,18 @@ class Runner:
         """
         entries = list(await self.journal.read(claim.session_id))
         session = on_the_clock(fold(claim.session_id, entries), claim)
+        if self.claimed is not None:
+            self.claimed(session, claim)
+        with tracing.span("session", "consumer", {"reasonflux.epoch": claim.epoch}, parent=_began(entries)) as span:
+            session = await self._carried_on(claim, session, entries, halt or asyncio.Event())
+            span.tell("reasonflux.outcome", session.outcome and session.outcome.value)
+            span.tell("reasonflux.rounds", session.rounds)
+            return session
+
+    async def _carried_on(self, claim: Claim, session: Session, entries: list[Entry], halt: asyncio.Event) -> Session:
         if claim.epoch > 1 and not session.finished:
             session = await self._commit(claim, session, entries, [StepRestarted(epoch=claim.epoch)])
-        return await self._loop(claim, session, entries, halt or asyncio.Event())
+        return await self._loop(claim, session, entries, halt)
 
     async def _loop(self, claim: Claim, session: Session, entries: list[Entry], halt: asyncio.Event) -> Session:
         under_way = UnderWay()
@@ -161,6 +176,19 @@ class Runner:
         self, session: Session, entries: Sequence[Entry], action: Action, live: LiveText, meter: Meter
     ) -> Event:
         """Carry one action out. It always ends in one event, whatever the world does."""
+        kind, step_id = name(action)
+        started = time.perf_counter()
+        with tracing.span(kind.value, attributes={} if step_id is None else {"reasonflux.step": step_id}) as span:
+            event = await self._outcome(session, entries, action, live, meter)
+            if isinstance(event, ActionFailed):
+                span.fail(event.failure.kind.value)
+            if self.performed is not None:
+                self.performed(kind, time.perf_counter() - started)
+            return event
+
+    async def _outcome(
+        self, session: Session, entries: Sequence[Entry], action: Action, live: LiveText, meter: Meter
+    ) -> Event:
         kind, step_id = name(action)
         try:
             # The engine's own deadline is the session's: it fires first and tells what was spent.
@@ -289,6 +317,12 @@ def request_for(session: Session, action: Instantiate) -> InstantiateRequest:
         sampling=session.options.sampling,
         engine=session.options.engine,
     )
+
+
+def _began(entries: Sequence[Entry]) -> dict[str, str]:
+    """Where the trace of this session began: with the request that created it, wherever that was served."""
+    first = entries[0].event
+    return {tracing.TRACEPARENT: first.trace} if isinstance(first, SessionStarted) and first.trace else {}
 
 
 def on_the_clock(session: Session, claim: Claim) -> Session:

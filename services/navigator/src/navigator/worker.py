@@ -26,6 +26,11 @@ class Worker:
         self._claiming: asyncio.Task[None] | None = None
         self._halt = asyncio.Event()
 
+    @property
+    def busy(self) -> int:
+        """How many sessions it carries on now."""
+        return len(self._sessions)
+
     async def run(self) -> None:
         """Claim and carry on until drained; cancel to stop at once."""
         self._claiming = asyncio.create_task(self._claim_sessions())

@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from calculator import Calculator
+from calculator.metrics import CalculatorMetrics, Evaluated
 from reasonflux.draining import Drain
 from reasonflux.errors import ServiceUnavailable
 from reasonflux.observing import logger
@@ -18,10 +17,11 @@ from reasonflux.service import create_app
 from template_store import library, seeding
 from template_store.api import changing, reading
 from template_store.api.document import document
-from template_store.api.opened import OpenStore
+from template_store.api.opened import OpenStore, Searched
 from template_store.editing import Editor
 from template_store.exchange.bulk import Importer
 from template_store.libraries import Libraries
+from template_store.metrics import LibraryMetrics, SearchMetrics
 from template_store.ports import Embedder, Records
 from template_store.quality.checks import Calculates, Checks
 from template_store.records import RedisRecords
@@ -47,9 +47,17 @@ def create(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         started = time.monotonic()
-        async with opened(configured, records=records, embedder=embedder, calculator=calculator) as store:
+        searches, calculations = SearchMetrics(app.state.registry), CalculatorMetrics(app.state.registry)
+        async with opened(
+            configured,
+            records=records,
+            embedder=embedder,
+            calculator=calculator,
+            searched=searches.searched,
+            calculated=calculations.observe,
+        ) as store:
             app.state.store = store
-            app.state.registry.register(_Counts(store.libraries))
+            app.state.registry.register(LibraryMetrics(store.libraries))
             logger.info("store opened", seconds=round(time.monotonic() - started, 2))
             yield
             app.state.store = None
@@ -79,8 +87,11 @@ async def opened(
     records: Records | None = None,
     embedder: Embedder | None = None,
     calculator: Calculates | None = None,
+    searched: Searched | None = None,
+    calculated: Callable[[Evaluated, float], None] | None = None,
 ) -> AsyncIterator[OpenStore]:
     """A store that serves every library of the records, the configured folder taken over into the default one.
+    `searched` and `calculated` hear of what it does.
 
     Raises LibraryInvalid, ModelUnavailable, WeightsRefused, RecordsUnavailable or CalculatorUnavailable."""
     templates = await asyncio.to_thread(library.read, settings.library_dir)
@@ -98,7 +109,9 @@ async def opened(
             stack.callback(embedder.close)
         if calculator is None:
             calculator = await stack.enter_async_context(
-                Calculator(processes=settings.calculator_processes, timeout=settings.calculator_timeout)
+                Calculator(
+                    processes=settings.calculator_processes, timeout=settings.calculator_timeout, observe=calculated
+                )
             )
             logger.info("calculator started", jailed=calculator.jailed)
         await records.create_library(settings.library)
@@ -107,7 +120,7 @@ async def opened(
         stack.push_async_callback(libraries.close)
         await libraries.all()
         checks = Checks(calculator, slots=settings.calculator_processes)
-        yield OpenStore(records, libraries, Editor(records, checks), Importer(records, checks))
+        yield OpenStore(records, libraries, Editor(records, checks), Importer(records, checks), searched)
 
 
 async def _reached(records: Records, patience: float) -> None:
@@ -140,19 +153,3 @@ class _Builder:
             self._records,
             Retriever(self._embedder, index, cache, threshold=self._settings.retrieval_threshold),
         )
-
-
-class _Counts(Collector):
-    """Templates by library and status, as of when somebody looks."""
-
-    def __init__(self, libraries: Libraries) -> None:
-        self._libraries = libraries
-
-    def collect(self) -> list[GaugeMetricFamily]:
-        family = GaugeMetricFamily(
-            "reasonflux_templates", "Templates of each library by status", labels=["library", "status"]
-        )
-        for info in self._libraries.infos():
-            for status, count in info.counts.items():
-                family.add_metric([info.name, status.value], count)
-        return [family]

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from reasonflux.contracts import LibraryInfo
 from reasonflux.errors import ReasonFluxError, ServiceUnavailable
 from reasonflux.observing import logger
 from template_store.errors import LibraryNotFound
@@ -44,15 +43,12 @@ class Libraries:
 
     def check(self) -> None:
         """Raises the first trouble of a library that does not follow its changes."""
-        for replica in self._replicas():
+        for replica in self.replicas():
             if replica.trouble is not None:
                 raise replica.trouble
 
-    def infos(self) -> list[LibraryInfo]:
-        """What is open here, as of now."""
-        return [replica.info() for replica in self._replicas()]
-
-    def _replicas(self) -> Iterator[Replica]:
+    def replicas(self) -> Iterator[Replica]:
+        """Those that are open here, as of now."""
         for opening in self._open.values():
             if opening.done() and not opening.cancelled() and opening.exception() is None:
                 yield opening.result()

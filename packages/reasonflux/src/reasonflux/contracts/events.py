@@ -76,6 +76,7 @@ class SessionStarted(Contract):
     parent: str | None = Field(default=None, description="the session that this one follows up")
     turns: tuple[Turn, ...] = Field(default=(), description="what was said before, the latest last")
     instructions: str = Field(default="", description="the client's standing instructions, such as a system message")
+    trace: str | None = Field(default=None, description="the trace that it belongs to, as a W3C traceparent")
     metadata: dict[str, str] = Field(default_factory=dict)
 
 

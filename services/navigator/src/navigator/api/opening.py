@@ -24,6 +24,7 @@ from navigator.ports import Sessions
 from navigator.session import fold
 from navigator.shelves import Shelves
 from navigator.webhooks import origin_of
+from reasonflux import tracing
 from reasonflux.contracts import (
     CreateSession,
     Delivery,
@@ -76,6 +77,9 @@ class OpenNavigator:
         fingerprint = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
         first = self._first(request, await self._turns(request))
         known = await self.journal.create(wanted, first, idempotency_key=idempotency_key, fingerprint=fingerprint)
+        tracing.tell("session.id", known)
+        if known == wanted:
+            self.metrics.started()
         return known, known == wanted
 
     async def session(self, session_id: str) -> Session:
@@ -167,7 +171,12 @@ class OpenNavigator:
         delivery = Delivery(on_disconnect=request.on_disconnect, webhook=request.webhook)
         told = {"parent": request.parent, "turns": turns, "metadata": request.metadata}
         return SessionStarted(
-            problem=problem, options=options, delivery=delivery, instructions=request.instructions, **told
+            problem=problem,
+            options=options,
+            delivery=delivery,
+            instructions=request.instructions,
+            trace=tracing.traceparent(),
+            **told,
         )
 
 

@@ -27,7 +27,7 @@ from navigator.journal.records import (
     makes_progress,
     overdue,
 )
-from navigator.ports import Claim, Notice
+from navigator.ports import Backlog, Claim, Notice
 from reasonflux.contracts import Delta, Entry, Event, SessionStarted
 
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,6 +39,7 @@ class _Record:
     idem: tuple[str, str] | None
     entries: list[Entry] = field(default_factory=list)
     epoch: int = 0
+    owner: str = ""
     claims: int = 0
     finished: bool = False
     deadline: float = 0.0
@@ -108,7 +109,15 @@ class MemoryJournal:
                 record.epoch += 1
                 self._runnable[session_id] = now + round(lease_seconds * 1_000_000)
                 at = _EPOCH_START + timedelta(microseconds=now)
-                return Claim(session_id=session_id, epoch=record.epoch, owner=owner, attempts=record.claims, at=at)
+                silent, record.owner = bool(record.owner), owner
+                return Claim(
+                    session_id=session_id,
+                    epoch=record.epoch,
+                    owner=owner,
+                    attempts=record.claims,
+                    at=at,
+                    taken_over=silent,
+                )
             self._append(session_id, (given_up(self._max_claims),))
 
     async def renew(self, claim: Claim, lease_seconds: float) -> None:
@@ -127,9 +136,10 @@ class MemoryJournal:
 
     async def release(self, claim: Claim) -> None:
         try:
-            self._held(claim).epoch += 1
+            record = self._held(claim)
         except LeaseLost:
             return
+        record.epoch, record.owner = record.epoch + 1, ""
         self._free(claim.session_id)
 
     async def cancel(self, session_id: str) -> bool:
@@ -228,6 +238,16 @@ class MemoryJournal:
         if record.idem is not None:
             del self._idem[record.idem]
         self._tell(session_id, LOOK_AGAIN)
+
+    async def backlog(self) -> Backlog:
+        now = self._now()
+        waits = [now - end for end in self._runnable.values() if end <= now]
+        return Backlog(
+            waiting=len(waits),
+            working=len(self._runnable) - len(waits),
+            oldest_wait=max(waits, default=0) / 1_000_000,
+            notices=sum(record.notice_due is not None for record in self._records.values()),
+        )
 
     async def ping(self) -> None:
         return None

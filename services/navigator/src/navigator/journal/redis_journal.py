@@ -5,8 +5,9 @@ Commands go through a bounded pool that queues when it is busy; live text and wa
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
@@ -37,10 +38,13 @@ from navigator.journal.records import (
     makes_progress,
     overdue,
 )
-from navigator.ports import Claim, Notice
+from navigator.ports import Backlog, Claim, Notice
 from reasonflux.contracts import EVENT, Delta, Entry, Event, SessionStarted
 
-SCRIPTS = ("create", "claim", "renew", "commit", "release", "cancel", "delete", "list", "end_overdue", "due_notice")
+SCRIPTS = (
+    *("create", "claim", "renew", "commit", "release", "cancel", "delete", "list", "end_overdue", "due_notice"),
+    "backlog",
+)
 _PAGE = 256
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -58,6 +62,7 @@ class RedisJournal:
     `prefix` keeps journals on one server apart. `retention` is how many seconds a session is kept after its end.
     `safety_read` is how many seconds a follower trusts silence before it
     reads the journal anyway. `scripts` replaces scripts by name, for tests that show what a script is there for.
+    `observe` hears of every call: its name, its seconds, and whether Redis answered.
     """
 
     def __init__(
@@ -70,11 +75,13 @@ class RedisJournal:
         safety_read: float = 5.0,
         connections: int = 32,
         scripts: Mapping[str, str] | None = None,
+        observe: Callable[[str, float, bool], None] | None = None,
     ) -> None:
         self._root = f"{prefix}:{{0}}:"
         self._max_claims = max_claims
         self._keep = max(1, round(retention * 1_000))
         self._safety_read = safety_read
+        self._observe = observe
         self._scripts = {
             name: (hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), source)
             for name, source in {**load_scripts(), **(scripts or {})}.items()
@@ -114,7 +121,10 @@ class RedisJournal:
         taken = await self._run("claim", owner, _micros(lease_seconds), self._max_claims, failed, _token())
         if taken is None:
             return None
-        return Claim(session_id=taken[0], epoch=taken[1], owner=owner, attempts=taken[2], at=_time(taken[3]))
+        session_id, epoch, attempts, at, silent = taken
+        return Claim(
+            session_id=session_id, epoch=epoch, owner=owner, attempts=attempts, at=_time(at), taken_over=bool(silent)
+        )
 
     async def renew(self, claim: Claim, lease_seconds: float) -> None:
         reply = await self._run("renew", claim.session_id, claim.epoch, _micros(lease_seconds))
@@ -246,6 +256,21 @@ class RedisJournal:
         if reply[0] == "missing":
             raise _unknown(session_id)
 
+    async def backlog(self) -> Backlog:
+        waiting, working, waited, notices = await self._run("backlog")
+        try:
+            told = await self._redis.info("memory")
+        except (RedisError, OSError):  # a hosted Redis may keep it to itself
+            told = {}
+        return Backlog(
+            waiting=waiting,
+            working=working,
+            oldest_wait=int(waited) / 1_000_000,
+            notices=notices,
+            memory_used=told.get("used_memory", 0),
+            memory_limit=told.get("maxmemory", 0),
+        )
+
     async def ping(self) -> None:
         with redis_errors():
             await self._redis.ping()
@@ -263,7 +288,7 @@ class RedisJournal:
 
     async def _look(self, session_id: str, after: int, limit: int | None) -> View:
         """The session's standing and its entries behind `after`, read in one step."""
-        with redis_errors():
+        with self._observed("read"), redis_errors():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hmget(f"{self._root}session:{session_id}", ["state", "next", "epoch"])
                 pipe.xrange(f"{self._root}events:{session_id}", min=f"{after + 1}-0", count=limit)
@@ -279,11 +304,21 @@ class RedisJournal:
 
     async def _run(self, name: str, *args: str | int) -> Any:
         digest, source = self._scripts[name]
-        with redis_errors():
+        with self._observed(name), redis_errors():
             try:
                 return await self._redis.evalsha(digest, 1, f"{self._root}runnable", self._root, *args)
             except NoScriptError:
                 return await self._redis.eval(source, 1, f"{self._root}runnable", self._root, *args)
+
+    @contextmanager
+    def _observed(self, call: str) -> Iterator[None]:
+        started, answered = time.perf_counter(), False
+        try:
+            yield
+            answered = True
+        finally:
+            if self._observe is not None:
+                self._observe(call, time.perf_counter() - started, answered)
 
 
 def _lost(claim: Claim) -> LeaseLost:

@@ -99,7 +99,7 @@ async def create_library(name: str, store: Store, response: Response) -> Library
 @router.post("/search")
 async def search(request: SearchRequest, store: Store) -> SearchResponse:
     """The best templates for each query; `template` is None where the best does not reach the threshold."""
-    return await (await store.libraries.find(request.library)).search(request)
+    return await store.search(request)
 
 
 @router.get("/export", response_class=StreamingResponse)
