@@ -27,9 +27,9 @@ DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 HEAD = """# Metrics
 
 Each service tells its metrics at `/metrics`, without a key, in Prometheus' text format, or as OpenMetrics with
-exemplars (the trace of a request) to whoever asks for that. The table is written by `scripts/metrics_table.py` and checked
-by `tests/contract/test_metrics.py`. A histogram `x` is there as `x_bucket`, `x_sum` and `x_count`. Besides, there are the
-`process_*` metrics of Prometheus' client library. vLLM's own metrics (`vllm:…`) are at the engine's `/metrics`.
+exemplars (the trace of a request) to whoever asks for that. The table is written by `scripts/metrics_table.py` and
+checked by `tests/contract/test_metrics.py`. A histogram `x` is there as `x_bucket`, `x_sum` and `x_count`. Besides,
+there are the `process_*` metrics of Prometheus' client library. vLLM's own (`vllm:…`) are at the engine's `/metrics`.
 
 Labels have few values: kinds that the code knows, and names that the operator gave (libraries, engines, tenants).
 `reasonflux_sessions`, `reasonflux_journal_oldest_waiting_seconds`, `reasonflux_webhooks_due` and
