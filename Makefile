@@ -2,11 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help install demo up down status test test-clients test-compose test-browser check format train-tiny eval results bench-calculator bench-retrieval bench-index constraints clean
-=======
-.PHONY: help install demo up down status test test-clients test-compose check format train-tiny eval results bench-calculator bench-retrieval bench-index bench-overhead bench-loop constraints clean
->>>>>>> 23d0f67 (A benchmark of the loop: what it costs beside the engines, what the prefix cache serves, what parallel steps and bets save; one plain call beside OptiLLM's)
+# Each target that has a line of help.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 BIN := .venv/bin
 REASONFLUX := $(BIN)/reasonflux
