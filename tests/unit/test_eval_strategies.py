@@ -39,7 +39,7 @@ class Scores:
         self.otherwise = otherwise
         self.seen: list[str] = []
 
-    async def score(self, problem: str, solution: str, model: Model) -> float | None:
+    async def score(self, problem: str, solution: Chain, model: Model) -> float | None:
         self.seen.append(solution)
         return next((score for words, score in self.scores.items() if words in solution), self.otherwise)
 

@@ -67,6 +67,8 @@ class Solution(Contract):
     seconds: float | None = None
     """None: as long as the strategy took."""
     templates: tuple[str, ...] = ()
+    fit: float | None = None
+    """How well its templates fit, by the store's calibrated scores; the one that fits least counts."""
     session: str | None = None
     failure: Failure | None = None
     counts: dict[str, int] = Field(default_factory=dict)
@@ -90,6 +92,7 @@ class Attempt(Contract):
     usage: Usage = Usage()
     templates: tuple[str, ...] = ()
     """Ids of the templates of the steps that are done."""
+    fit: float | None = None
     session: str | None = None
     failure: Failure | None = None
     counts: dict[str, int] = Field(default_factory=dict)

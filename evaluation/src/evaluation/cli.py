@@ -12,7 +12,7 @@ from evaluation.ladder import Split
 from evaluation.opening import Places, Settings
 from evaluation.questions import BenchmarkQuestions, LadderQuestions
 from evaluation.running import RESULTS, finish, out, start
-from evaluation.runs import Journal, RunSpec, read
+from evaluation.runs import Chains, Journal, RunSpec, read
 from evaluation.solving.model import Limits
 from evaluation.strategies.catalogue import AnyStrategy, parse
 from evaluation.strategies.reasonflux import ReasonFlux
@@ -64,7 +64,11 @@ def run(
     max_tokens: Annotated[int, typer.Option(min=1, help="of a whole solution")] = 2048,
     step_tokens: Annotated[int, typer.Option(min=1, help="of one step, and of a judgement")] = 512,
     call_timeout: Annotated[float | None, typer.Option(min=1, help="seconds for one call of the engine")] = None,
-    chains: Annotated[str, typer.Option(help="who writes whole solutions: chat, or executor (our weights)")] = "chat",
+    chains: Annotated[
+        Chains, typer.Option(help="who writes solutions: the engine by chat, the executor (our weights), our service one "
+        "trajectory each, or nobody anew (--recorded)")
+    ] = "chat",
+    recorded: Annotated[Path | None, typer.Option(help="a result file whose solutions are taken")] = None,
     prm: Annotated[str | None, typer.Option(help="a reward model behind vLLM's /pooling, for judge=prm")] = None,
     prm_model: Annotated[str, typer.Option(help="its name there")] = "prm",
     json: Annotated[
@@ -102,7 +106,8 @@ def run(
             return await finish(Journal.resume(resume), places, concurrency, plots=plots)
         spec = RunSpec(
             questions=questions or BenchmarkQuestions.find(bench, data=data, limit=limit or None, seed=seed),
-            strategy=_strategy(strategy, switches), samples=samples, seed=seed, limits=limits, chains=chains,
+            strategy=_strategy(strategy, switches), samples=samples, seed=seed, limits=limits,
+            chains="recorded" if recorded else chains, recorded=recorded and str(recorded),
         )  # fmt: skip
         return await start(spec, json and json.with_suffix(".jsonl"), places, concurrency, engine, model, plots=plots)
 
@@ -151,6 +156,7 @@ def study(
     engine: Annotated[str | None, typer.Option(help="the engine of the baselines, with /v1")] = None,
     model: Annotated[str | None, typer.Option(help="its model")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="problems solved at the same time")] = 4,
+    only: Annotated[str, typer.Option(help="only these runs of it, with commas between them")] = "",
     scale: Annotated[float, typer.Option(min=0.001, max=1, help="the part of the problems that is asked")] = 1.0,
     dry_run: Annotated[bool, typer.Option(help="only say what would be done and what is left")] = False,
     navigator: Annotated[str | None, typer.Option("--navigator-url", help="default: the running stack's")] = None,
@@ -167,7 +173,7 @@ def study(
     if dry_run:
         studying.show(read_study, to)
         return
-    wait_for(studying.carry_out(read_study, to, reports, places, concurrency, engine, model))
+    wait_for(studying.carry_out(read_study, to, reports, places, concurrency, engine, model, _names(only)))
 
 
 @app.command()

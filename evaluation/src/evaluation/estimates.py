@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from math import comb
 from random import Random
 
+from pydantic import ConfigDict
+
 from reasonflux.contracts import Contract
 
 RESAMPLES = 1_000
@@ -12,7 +14,9 @@ _SEED = 20250212
 
 
 class Estimate(Contract):
-    """A mean (or a ratio of means) over `n` attempts, and where it lies with 95% confidence."""
+    """A mean (or a ratio of means) over `n` attempts, and where it lies with 95% confidence. `high` may be infinite."""
+
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="strings")
 
     n: int
     mean: float
@@ -38,8 +42,9 @@ def share(hits: Sequence[bool]) -> Estimate:
     return Estimate(n=n, mean=1.0, low=reach, high=1.0) if count else Estimate(n=n, mean=0.0, low=0.0, high=1 - reach)
 
 
-def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate:
-    """sum(above)/sum(below), both resampled together: a share of tokens, for instance. Nothing to divide by gives 0."""
+def ratio(above: Sequence[float], below: Sequence[float], nothing: float = 0.0) -> Estimate:
+    """sum(above)/sum(below), both resampled together. With nothing to divide by it is `nothing`: 0 for a share
+    of tokens, infinity for what an answer costs that is never right."""
     n = len(above)
     if n == 0:
         return Estimate(n=0, mean=0.0, low=0.0, high=0.0)
@@ -47,8 +52,8 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate:
     drawn = []
     for _ in range(RESAMPLES):
         one, other = zip(*rng.choices(pairs, k=n), strict=True)
-        drawn.append(_divided(sum(one), sum(other)))
-    return _interval(n, _divided(sum(above), sum(below)), drawn)
+        drawn.append(_divided(sum(one), sum(other), nothing))
+    return _interval(n, _divided(sum(above), sum(below), nothing), drawn)
 
 
 def _interval(n: int, value: float, drawn: list[float]) -> Estimate:
@@ -57,8 +62,8 @@ def _interval(n: int, value: float, drawn: list[float]) -> Estimate:
     return Estimate(n=n, mean=value, low=drawn[cut], high=drawn[-1 - cut])
 
 
-def _divided(above: float, below: float) -> float:
-    return above / below if below else 0.0
+def _divided(above: float, below: float, nothing: float) -> float:
+    return above / below if below else nothing
 
 
 # --- k attempts at a problem ------------------------------------------------------------------------------------------

@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from calculator import Calculator
-from evaluation.runs import EngineName, RunSpec
-from evaluation.solving.chains import by_chat, by_executor
-from evaluation.solving.judges import CalculatorCheck, LLMJudge, RewardModel
-from evaluation.solving.means import Judge, Means, MeansMissing
+from evaluation.runs import EngineName, RunSpec, read
+from evaluation.solving.chains import Recorded, by_chat, by_executor
+from evaluation.solving.judges import CalculatorCheck, LLMJudge, RewardModel, TemplateFit
+from evaluation.solving.means import Judge, Means, MeansMissing, Writer
 from evaluation.solving.model import Meter, Model
+from evaluation.solving.steps import ChatSteps, ExecutorSteps
 from evaluation.strategies.catalogue import ON_SERVICES
+from evaluation.strategies.reasonflux import by_trajectory
 from reasonflux.client import ExecutorClient, NavigatorClient, TemplateStoreClient
 from reasonflux.contracts import Contract
 from reasonflux.engine import EngineConfig, OpenAIEngine, engine_http
@@ -67,23 +70,34 @@ async def opened(spec: RunSpec, places: Places) -> AsyncIterator[Means]:
         if tool or judge == "calculator":
             calculator = await stack.enter_async_context(Calculator())
         navigator = None
-        if strategy.strategy == "reasonflux":
+        if strategy.strategy == "reasonflux" or spec.chains == "trajectory":
             navigator = NavigatorClient(services, places.navigator_url, key=places.api_key)
             await reachable(navigator)
-        judges: dict[str, Judge] = {"llm": LLMJudge()}
+        judges: dict[str, Judge] = {"llm": LLMJudge(), "fit": TemplateFit()}
         if calculator is not None:
             judges["calculator"] = CalculatorCheck(calculator)
         if places.prm_url is not None:
             judges["prm"] = RewardModel(services, places.prm_url, places.prm_model)
+        executor = ExecutorClient(services, places.executor_url)
+        templates = TemplateStoreClient(services, places.template_store_url)
         yield Means(
             model=Model(await _engine(spec, places, stack), spec.limits, spec.seed, Meter()),
-            write=by_executor if spec.chains == "executor" else by_chat,
+            write=_writer(spec),
+            steps=ExecutorSteps(executor, templates) if spec.chains == "executor" else ChatSteps(),
             judges=judges,
             calculator=calculator,
             navigator=navigator,
-            executor=ExecutorClient(services, places.executor_url),
-            templates=TemplateStoreClient(services, places.template_store_url),
+            executor=executor,
+            templates=templates,
         )
+
+
+def _writer(spec: RunSpec) -> Writer:
+    if spec.chains != "recorded":
+        return {"chat": by_chat, "executor": by_executor, "trajectory": by_trajectory}[spec.chains]
+    if spec.recorded is None:
+        raise MeansMissing("no run is named whose solutions are taken", hint="recorded: its result file")
+    return Recorded(read(Path(spec.recorded))[1])
 
 
 async def _engine(spec: RunSpec, places: Places, stack: AsyncExitStack) -> Engine:
@@ -107,7 +121,7 @@ def needs_engine(spec: RunSpec) -> bool:
     """Whether the strategy calls an engine by itself."""
     if spec.strategy.strategy in ON_SERVICES:
         return False
-    return spec.chains == "chat" or spec.strategy.strategy in ("beam", "mcts") or hasattr(spec.strategy, "judge")
+    return spec.chains == "chat" or getattr(spec.strategy, "judge", None) == "llm"
 
 
 async def reachable(navigator: NavigatorClient) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from math import inf, isinf
 
 from pydantic import Field
 
@@ -122,8 +123,8 @@ def _row(name: str, attempts: Sequence[Attempt]) -> Row:
         seconds=mean([_mean(attempt.seconds for attempt in problem) for problem in problems]),
         calls=mean([_mean(attempt.usage.all.calls for attempt in problem) for problem in problems]),
         templates=mean([_mean(len(attempt.templates) for attempt in problem) for problem in problems]),
-        tokens_per_right=ratio(tokens, right) if any(right) else None,
-        rounds_per_right=ratio(rounds, right) if any(right) else None,
+        tokens_per_right=ratio(tokens, right, inf) if any(right) else None,
+        rounds_per_right=ratio(rounds, right, inf) if any(right) else None,
     )
 
 
@@ -204,7 +205,8 @@ def number(estimate: Estimate | None) -> str:
     """`1,204 (1,101–1,312)`."""
     if estimate is None or estimate.n == 0:
         return "–"
-    return f"{estimate.mean:,.0f} ({estimate.low:,.0f}–{estimate.high:,.0f})"
+    high = "∞" if isinf(estimate.high) else f"{estimate.high:,.0f}"
+    return f"{estimate.mean:,.0f} ({estimate.low:,.0f}–{high})"
 
 
 def tables(found: Report) -> list[tuple[str, tuple[Row, ...]]]:

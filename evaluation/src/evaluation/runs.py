@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from pydantic import Field, ValidationError
 
@@ -23,6 +23,8 @@ from evaluation.strategies.reasonflux import ReasonFlux
 from reasonflux import __version__
 from reasonflux.contracts import Contract
 from reasonflux.errors import Conflict, InvalidRequest
+
+Chains = Literal["chat", "executor", "trajectory", "recorded"]
 
 
 class EngineName(Contract):
@@ -41,8 +43,10 @@ class RunSpec(Contract):
     """Attempts at every task."""
     seed: int = 0
     limits: Limits = Limits()
-    chains: str = Field(default="chat", pattern="^(chat|executor)$")
-    """Who writes whole solutions: the engine by chat, or the executor service in its weights' own format."""
+    chains: Chains = "chat"
+    """Who writes solutions: the engine by chat; the executor service in its weights' own format; our whole service, one
+    trajectory each; or nobody anew: those of the run in `recorded` are taken."""
+    recorded: str | None = None
     engine: EngineName | None = None
     """None: the strategy stands on our services, and they know their engines."""
 

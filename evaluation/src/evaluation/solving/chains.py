@@ -1,13 +1,17 @@
-"""Whole solutions: written by the engine in free text, with the calculator, or by the executor in its own format."""
+"""Whole solutions: by the engine in free text or with the calculator, by the executor in its format, or recorded."""
+
+from collections import Counter
+from collections.abc import Iterable
 
 from pydantic import Field, ValidationError
 
 from calculator import FUNCTION_NAMES
-from evaluation.attempt import Task
+from evaluation.attempt import Attempt, Task
 from evaluation.grading import extract
-from evaluation.solving.means import Chain, Means, MeansMissing
+from evaluation.solving.means import Means, MeansMissing
 from evaluation.solving.model import Model, gather
 from evaluation.solving.prompts import render
+from evaluation.solving.solutions import Chain
 from reasonflux.contracts import Calculation, Contract, InstantiateRequest, Problem, Sampling, ThoughtTemplate
 from reasonflux.engine_port import Message
 from reasonflux.errors import EngineRefused, EngineTimeout
@@ -117,3 +121,26 @@ async def instantiate(
         model.meter.counts["ended without an answer"] += 1
     calculated = [f"{one.statement} → {one.value}" for one in done.calculations if one.value is not None]
     return Chain(text="\n".join([done.reasoning, *calculated]).strip(), answer=done.result)
+
+
+class Recorded:
+    """The whole solutions of an earlier run, in the order of its samples and with what they cost: what more of them are
+    worth is told without paying for them again. The draws of all numbers of solutions are the same."""
+
+    def __init__(self, attempts: Iterable[Attempt]) -> None:
+        self._kept: dict[str, list[Attempt]] = {}
+        for attempt in sorted(attempts, key=lambda one: one.sample):
+            self._kept.setdefault(attempt.task.id, []).append(attempt)
+        self._told: Counter[str] = Counter()
+
+    async def __call__(self, task: Task, means: Means, model: Model, temperature: float, *, tool: bool) -> Chain:
+        """The next one of this attempt. Raises MeansMissing when there are no more."""
+        kept, place = self._kept.get(task.id, []), self._told[means.key]
+        self._told[means.key] += 1
+        if place >= len(kept):
+            hint = "record a run with as many samples"
+            raise MeansMissing(f"{len(kept)} solutions of {task.id} are recorded, and more are asked for", hint=hint)
+        found = kept[place]
+        model.meter.add(found.usage)
+        model.meter.recorded_seconds = max(model.meter.recorded_seconds, found.seconds)
+        return Chain(text=found.text or "", answer=found.answer, fit=found.fit)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from evaluation.solving.means import Calculates, Judge, Means, MeansMissing
 from evaluation.solving.model import Model
 from evaluation.solving.prompts import render
+from evaluation.solving.solutions import Chain
 from reasonflux.contracts import Contract, Tokens
 from reasonflux.engine_port import Message
 from reasonflux.errors import EngineRefused, EngineTimeout, EngineUnavailable
@@ -18,7 +19,7 @@ from reasonflux.json_reply import ReplyUnparsable, parse_reply
 MAX_CLAIMS = 64
 """Calculations of one solution that are checked: the first ones."""
 
-JudgeName = Literal["llm", "prm", "calculator"]
+JudgeName = Literal["llm", "prm", "calculator", "fit"]
 
 
 def judge_of(means: Means, name: JudgeName) -> Judge:
@@ -30,7 +31,7 @@ def judge_of(means: Means, name: JudgeName) -> Judge:
     return judge
 
 
-async def scored(judge: Judge, problem: str, solution: str, model: Model) -> float | None:
+async def scored(judge: Judge, problem: str, solution: Chain, model: Model) -> float | None:
     """A judge's score. None, and counted, where there is none: unreadable, refused, or too late."""
     try:
         found = await judge.score(problem, solution, model)
@@ -49,8 +50,8 @@ class Judgement(Contract):
 class LLMJudge:
     """The same engine reads the solution and gives a score, in JSON that the engine is held to."""
 
-    async def score(self, problem: str, solution: str, model: Model) -> float | None:
-        told = render("judged", problem=problem, solution=solution)
+    async def score(self, problem: str, solution: Chain, model: Model) -> float | None:
+        told = render("judged", problem=problem, solution=solution.text)
         messages = [Message(role="system", content=render("judge")), Message(role="user", content=told)]
         reply = await model.say(
             messages, temperature=0.0, max_tokens=model.limits.step_tokens, schema=Judgement.model_json_schema()
@@ -84,8 +85,8 @@ class RewardModel:
         self._model = model
         self._step_token = step_token
 
-    async def score(self, problem: str, solution: str, model: Model) -> float | None:
-        steps = [line.strip() for line in solution.splitlines() if line.strip()]
+    async def score(self, problem: str, solution: Chain, model: Model) -> float | None:
+        steps = [line.strip() for line in solution.text.splitlines() if line.strip()]
         messages = [
             {"role": "user", "content": problem},
             {"role": "assistant", "content": "".join(step + self._step_token for step in steps)},
@@ -130,13 +131,21 @@ class CalculatorCheck:
     def __init__(self, calculator: Calculates) -> None:
         self._calculator = calculator
 
-    async def score(self, problem: str, solution: str, model: Model) -> float | None:
+    async def score(self, problem: str, solution: Chain, model: Model) -> float | None:
         held = []
-        for left, right in equalities(solution)[:MAX_CLAIMS]:
+        for left, right in equalities(solution.text)[:MAX_CLAIMS]:
             values = await self._calculator.evaluate([f"({left}) - ({right})"], {})
             if values and values[-1].value is not None:  # what the calculator cannot read it does not judge
                 held.append(values[-1].value == "0")
         return sum(held) / len(held) if held else None
+
+
+class TemplateFit:
+    """The store's calibrated probability that a template was the right one, of the step where it is lowest. It needs
+    no engine, and tells nothing of solutions without templates."""
+
+    async def score(self, problem: str, solution: Chain, model: Model) -> float | None:
+        return solution.fit
 
 
 def equalities(text: str) -> list[tuple[str, str]]:

@@ -7,20 +7,15 @@ from typing import Protocol
 
 from evaluation.attempt import Task
 from evaluation.solving.model import Model
+from evaluation.solving.solutions import Chain, Path
+from evaluation.solving.steps import ChatSteps
 from reasonflux.client import ExecutorClient, NavigatorClient, TemplateStoreClient
-from reasonflux.contracts import Calculation, Contract
+from reasonflux.contracts import Calculation
 from reasonflux.errors import InvalidRequest
 
 
 class MeansMissing(InvalidRequest):
     """The run lacks what its strategy needs: no attempt can be made."""
-
-
-class Chain(Contract):
-    """A whole solution."""
-
-    text: str
-    answer: str | None
 
 
 class Calculates(Protocol):
@@ -38,8 +33,20 @@ class Writer(Protocol):
 
 
 class Judge(Protocol):
-    async def score(self, problem: str, solution: str, model: Model) -> float | None:
+    async def score(self, problem: str, solution: Chain, model: Model) -> float | None:
         """How good a solution, or its beginning, looks: 0 to 1. None: no score could be had, which is not 0."""
+        ...
+
+
+class Steps(Protocol):
+    """Who writes solutions a step at a time."""
+
+    async def go_on(self, problem: str, path: Path, model: Model, temperature: float) -> Path | None:
+        """The path with one more step; None when there was none to be had, which is counted."""
+        ...
+
+    async def finish(self, problem: str, path: Path, model: Model, temperature: float) -> Path:
+        """The path carried on to an answer in one go; without one where there is none."""
         ...
 
 
@@ -49,6 +56,7 @@ class Means:
 
     model: Model
     write: Writer
+    steps: Steps = field(default_factory=ChatSteps)
     single: float = 0.0
     run: str = "run"
     key: str = "attempt"

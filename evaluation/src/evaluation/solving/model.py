@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from reasonflux.contracts import Contract, Tokens
+from reasonflux.contracts import Contract, Tokens, Usage
 from reasonflux.engine_port import Engine, Message, Reply
 from reasonflux.errors import EngineError
 
@@ -29,11 +29,18 @@ class Meter:
     """What an attempt has spent and what happened to it, calls that failed or were stopped included."""
 
     def __init__(self) -> None:
-        self.tokens = Tokens()
+        self.usage = Usage()
         self.counts: Counter[str] = Counter()
+        self.recorded_seconds = 0.0
+        """Of solutions that an earlier run made: the longest, as if all had been made at once."""
 
-    def add(self, tokens: Tokens) -> None:
-        self.tokens += tokens
+    @property
+    def tokens(self) -> Tokens:
+        return self.usage.all
+
+    def add(self, spent: Tokens | Usage) -> None:
+        """Tokens are those of the engine that writes solutions: the executor's."""
+        self.usage += spent if isinstance(spent, Usage) else Usage(executor=spent)
 
 
 class Model:

@@ -10,7 +10,7 @@ from evaluation.attempt import Attempt, Solution, Task, judge
 from evaluation.solving.means import Means, MeansMissing
 from evaluation.solving.model import Meter, seed_of
 from evaluation.strategies.catalogue import AnyStrategy
-from reasonflux.contracts import FailureKind, Outcome, Usage
+from reasonflux.contracts import FailureKind, Outcome
 from reasonflux.errors import ReasonFluxError
 
 Solve = Callable[[Task, int], Awaitable[Attempt]]
@@ -51,7 +51,7 @@ class Solver:
             if isinstance(error, MeansMissing) or error.failure.kind in _ENDS_THE_RUN:
                 raise
             solution = Solution(outcome=Outcome.FAILED, failure=error.failure, rounds=0)
-        seconds = time.monotonic() - began
+        seconds = max(time.monotonic() - began, model.meter.recorded_seconds)
         return await attempt_of(task, solution, model.meter, sample=sample, seed=seed, seconds=seconds)
 
 
@@ -73,8 +73,9 @@ async def attempt_of(
         rounds=solution.rounds,
         revisions=solution.revisions,
         seconds=seconds if solution.seconds is None else solution.seconds,
-        usage=solution.usage + Usage(executor=meter.tokens),
+        usage=solution.usage + meter.usage,
         templates=solution.templates,
+        fit=solution.fit,
         session=solution.session,
         failure=solution.failure,
         counts={name: count for name, count in sorted(happened.items()) if count},

@@ -1,63 +1,50 @@
-"""Solutions one step at a time, for strategies that search among beginnings of solutions."""
+"""Solutions one step at a time, for strategies that search among beginnings of solutions: by any chat model, or by the
+executor in the format of its weights."""
 
-from pydantic import Field, ValidationError
+import re
+
+from pydantic import ValidationError
 
 from evaluation.grading import extract
 from evaluation.solving.model import Model
 from evaluation.solving.prompts import render
-from reasonflux.contracts import Contract
+from evaluation.solving.solutions import ExecutedStep, Path, Step, fit_of
+from reasonflux.client import ExecutorClient, TemplateStoreClient
+from reasonflux.contracts import (
+    InstantiateRequest,
+    KnownResult,
+    Problem,
+    Query,
+    Sampling,
+    SearchRequest,
+)
 from reasonflux.engine_port import Message
 from reasonflux.json_reply import ReplyUnparsable, parse_reply
 
-
-class Step(Contract):
-    """One step; the last one of a solution has the answer."""
-
-    step: str = Field(min_length=1)
-    answer: str | None = None
+MOST_STATEMENTS = 4
+"""That a step of the executor takes."""
+_SYMBOL = re.compile(r"\b[A-Z]\b")
 
 
-class Path(Contract):
-    """The beginning of a solution, or a whole one."""
+class ChatSteps:
+    """By any chat model, a JSON object a step."""
 
-    steps: tuple[Step, ...] = ()
+    async def go_on(self, problem: str, path: Path, model: Model, temperature: float) -> Path | None:
+        reply = await model.say(
+            _messages(problem, path, "Go on."), temperature=temperature, max_tokens=model.limits.step_tokens,
+            schema=Step.model_json_schema(),
+        )  # fmt: skip
+        try:
+            return path.plus(Step.model_validate(parse_reply(reply.text)))
+        except (ReplyUnparsable, ValidationError):
+            model.meter.counts["replies not readable"] += 1
+            return None
 
-    @property
-    def answer(self) -> str | None:
-        return self.steps[-1].answer if self.steps else None
-
-    @property
-    def finished(self) -> bool:
-        return self.answer is not None
-
-    @property
-    def text(self) -> str:
-        lines = [f"{number}. {step.step}" for number, step in enumerate(self.steps, 1)]
-        return "\n".join([*lines, f"Answer: {self.answer}"] if self.finished else lines)
-
-    def plus(self, step: Step) -> "Path":
-        return Path(steps=(*self.steps, step))
-
-
-async def go_on(problem: str, path: Path, model: Model, temperature: float) -> Path | None:
-    """The path with one more step; None when the reply could not be read, which is counted."""
-    reply = await model.say(
-        _messages(problem, path, "Go on."), temperature=temperature, max_tokens=model.limits.step_tokens,
-        schema=Step.model_json_schema(),
-    )  # fmt: skip
-    try:
-        return path.plus(Step.model_validate(parse_reply(reply.text)))
-    except (ReplyUnparsable, ValidationError):
-        model.meter.counts["replies not readable"] += 1
-        return None
-
-
-async def finish(problem: str, path: Path, model: Model, temperature: float) -> Path:
-    """The path carried on to an answer in one go; without one where the text gives none."""
-    if path.finished:
-        return path
-    reply = await model.say(_messages(problem, path, render("finish")), temperature=temperature)
-    return path.plus(Step(step=reply.text.strip() or "(nothing)", answer=extract(reply.text)))
+    async def finish(self, problem: str, path: Path, model: Model, temperature: float) -> Path:
+        if path.finished:
+            return path
+        reply = await model.say(_messages(problem, path, render("finish")), temperature=temperature)
+        return path.plus(Step(step=reply.text.strip() or "(nothing)", answer=extract(reply.text)))
 
 
 def _messages(problem: str, path: Path, ask: str) -> list[Message]:
@@ -74,3 +61,59 @@ def _messages(problem: str, path: Path, ask: str) -> list[Message]:
     if not turns:
         return opening if ask == "Go on." else [*opening[:1], Message(role="user", content=f"{problem}\n\n{ask}")]
     return [*opening, *turns[:-1], Message(role="user", content=ask)]
+
+
+class ExecutorSteps:
+    """By the executor without a navigator: a step takes the next few statements of the problem, as many as chance says,
+    and is carried out with the template that the store finds for them. The step that takes the last statement answers.
+
+    A step sees the results whose symbols its statements name, and the last one.
+    """
+
+    def __init__(self, executor: ExecutorClient, templates: TemplateStoreClient, library: str = "math") -> None:
+        self._executor = executor
+        self._templates = templates
+        self._library = library
+
+    async def go_on(self, problem: str, path: Path, model: Model, temperature: float) -> Path | None:
+        left = Problem(text=problem).statements[_read(path) :]
+        taken = left[: 1 + model.next_seed() % min(MOST_STATEMENTS, len(left))]
+        words = " ".join(statement.text for statement in taken)
+        search = SearchRequest(queries=(Query(text=words),), library=self._library)
+        found = (await self._templates.search(search)).retrievals[0]
+        request = InstantiateRequest(
+            goal=taken[-1].text, template=found.template, statements=taken, known=_known(path, words),
+            sampling=Sampling(temperature=temperature, seed=model.next_seed()),
+        )  # fmt: skip
+        done = await self._executor.instantiate(request)
+        model.meter.add(done.usage)
+        if done.result is None:
+            model.meter.counts["steps that failed"] += 1
+            return None
+        step = ExecutedStep(
+            step=f"{taken[-1].text} → {done.result}", answer=done.result if len(taken) == len(left) else None,
+            read=len(taken), goal=taken[-1].text, result=done.result, fit=fit_of(found),
+        )  # fmt: skip
+        return path.plus(step)
+
+    async def finish(self, problem: str, path: Path, model: Model, temperature: float) -> Path:
+        while not path.finished:
+            further = await self.go_on(problem, path, model, temperature)
+            if further is None:
+                return path
+            path = further
+        return path
+
+
+def _read(path: Path) -> int:
+    return sum(step.read for step in path.steps if isinstance(step, ExecutedStep))
+
+
+def _known(path: Path, words: str) -> tuple[KnownResult, ...]:
+    named = set(_SYMBOL.findall(words))
+    done = [step for step in path.steps if isinstance(step, ExecutedStep)]
+    return tuple(
+        KnownResult(name=f"r{number}", goal=step.goal, value=step.result)
+        for number, step in enumerate(done, start=1)
+        if number == len(done) or named & set(_SYMBOL.findall(step.goal))
+    )

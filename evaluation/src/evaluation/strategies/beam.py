@@ -6,9 +6,9 @@ from pydantic import Field
 
 from evaluation.attempt import Solution, Task
 from evaluation.solving.judges import JudgeName, judge_of, scored
-from evaluation.solving.means import Judge, Means
+from evaluation.solving.means import Judge, Means, Steps
 from evaluation.solving.model import Model, gather
-from evaluation.solving.steps import Path, finish, go_on
+from evaluation.solving.solutions import Path
 from reasonflux.contracts import Contract
 
 Scored = tuple[Path, float | None]
@@ -29,26 +29,28 @@ class Beam(Contract):
         levels = 0
         while levels < self.depth and not all(path.finished for path, _ in kept):
             levels += 1
-            grown = await grow(task.text, kept, judge, model, self.branching)
+            grown = await grow(task.text, kept, means.steps, judge, model, self.branching)
             finished = [one for one in kept if one[0].finished]
             if not grown and not finished:
                 break
             kept = best([*finished, *grown], self.n)
-        path = await finish(task.text, kept[0][0], model, 0.0)
+        path = await means.steps.finish(task.text, kept[0][0], model, 0.0)
         tied = sum(score is not None and score == kept[0][1] for _, score in kept[1:])
         return Solution(answer=path.answer, text=path.text, rounds=levels, counts={"ties": min(1, tied)})
 
 
-async def grow(problem: str, kept: list[Scored], judge: Judge, model: Model, branching: int) -> list[Scored]:
+async def grow(
+    problem: str, kept: list[Scored], steps: Steps, judge: Judge, model: Model, branching: int
+) -> list[Scored]:
     """Every unfinished beginning carried on by one step in several ways, with scores; twins are dropped."""
     temperature = model.limits.temperature
     open_paths = [path for path, _ in kept if not path.finished]
     level = model.branch(model.next_seed())
     found = await gather(
-        *(go_on(problem, path, level.branch(k), temperature) for k, path in enumerate(open_paths * branching))
+        *(steps.go_on(problem, path, level.branch(k), temperature) for k, path in enumerate(open_paths * branching))
     )
     paths = list({path.text: path for path in found if path is not None}.values())
-    scores = await gather(*(scored(judge, problem, path.text, level.branch(-1 - k)) for k, path in enumerate(paths)))
+    scores = await gather(*(scored(judge, problem, path.chain, level.branch(-1 - k)) for k, path in enumerate(paths)))
     return list(zip(paths, scores, strict=True))
 
 

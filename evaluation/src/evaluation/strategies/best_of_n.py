@@ -27,7 +27,7 @@ class BestOfN(Contract):
         chains = await sample(self.n, task, means, tool=self.calculator)
         answered = [chain for chain in chains if chain.answer is not None]
         scores = await gather(
-            *(scored(judge, task.text, one.text, means.model.branch(self.n + k)) for k, one in enumerate(answered))
+            *(scored(judge, task.text, one, means.model.branch(self.n + k)) for k, one in enumerate(answered))
         )
         top = max((score for score in scores if score is not None), default=None)
         best = [chain for chain, score in zip(answered, scores, strict=True) if score == top]

@@ -15,4 +15,4 @@ class Direct(Contract):
 
     async def solve(self, task: Task, means: Means) -> Solution:
         chain = await means.write(task, means, means.model, means.single, tool=self.calculator)
-        return Solution(answer=chain.answer, text=chain.text)
+        return Solution(answer=chain.answer, text=chain.text, fit=chain.fit)

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from evaluation.attempt import Solution, Task
 from evaluation.solving.judges import JudgeName, judge_of, scored
-from evaluation.solving.means import Judge, Means
+from evaluation.solving.means import Judge, Means, Steps
 from evaluation.solving.model import Model
-from evaluation.solving.steps import Path, finish, go_on
+from evaluation.solving.solutions import Path
 from evaluation.solving.voting import vote
 from reasonflux.contracts import Contract
 
@@ -51,8 +51,8 @@ class Mcts(Contract):
         for number in range(self.n):
             model = means.model.branch(number)
             leaf = select(root, self.branching, self.exploration)
-            node = await expand(leaf, task.text, model, self.depth)
-            path, value = await simulate(node, task.text, judge, model)
+            node = await expand(leaf, task.text, means.steps, model, self.depth)
+            path, value = await simulate(node, task.text, means.steps, judge, model)
             back_up(node, value)
             ends.append((path, value))
         weights = [NEUTRAL if value is None else value for _, value in ends]
@@ -75,12 +75,12 @@ def select(root: Node, branching: int, exploration: float) -> Node:
     return node
 
 
-async def expand(leaf: Node, problem: str, model: Model, depth: int) -> Node:
+async def expand(leaf: Node, problem: str, steps: Steps, model: Model, depth: int) -> Node:
     """A new child with one more step. The leaf itself where there is none: it is whole, deep enough, or the step was
     unreadable."""
     if leaf.path.finished or len(leaf.path.steps) >= depth:
         return leaf
-    path = await go_on(problem, leaf.path, model, model.limits.temperature)
+    path = await steps.go_on(problem, leaf.path, model, model.limits.temperature)
     if path is None:
         return leaf
     child = Node(path, parent=leaf)
@@ -88,10 +88,10 @@ async def expand(leaf: Node, problem: str, model: Model, depth: int) -> Node:
     return child
 
 
-async def simulate(node: Node, problem: str, judge: Judge, model: Model) -> tuple[Path, float | None]:
+async def simulate(node: Node, problem: str, steps: Steps, judge: Judge, model: Model) -> tuple[Path, float | None]:
     """The rest of the solution in one go, and what the judge thinks of the whole."""
-    path = await finish(problem, node.path, model, model.limits.temperature)
-    return path, await scored(judge, problem, path.text, model)
+    path = await steps.finish(problem, node.path, model, model.limits.temperature)
+    return path, await scored(judge, problem, path.chain, model)
 
 
 def back_up(node: Node, value: float | None) -> None:

@@ -1,12 +1,15 @@
 """Our service, through its API: a session for each task."""
 
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
 from evaluation.attempt import Solution, Task
 from evaluation.solving.means import Means, MeansMissing
+from evaluation.solving.model import Model
+from evaluation.solving.solutions import Chain, fit_of
 from reasonflux.contracts import (
     Contract,
     CreateSession,
@@ -81,9 +84,20 @@ class ReasonFlux(Contract):
         return await means.navigator.create(request, idempotency_key=means.key)
 
 
+async def by_trajectory(task: Task, means: Means, model: Model, temperature: float, *, tool: bool) -> Chain:
+    """A whole solution by our service: one trajectory, sampled and carried out, never reviewed or changed. What a
+    navigator is worth without the loop."""
+    seed = model.next_seed()
+    own = replace(means, single=temperature, seed=seed, key=f"{means.key}-{seed}")
+    found = await ReasonFlux(review=False, plan_once=True).solve(task, own)
+    model.meter.add(found.usage)
+    return Chain(text=found.text or "", answer=found.answer, fit=found.fit)
+
+
 def solution_of(session: Session) -> Solution:
     """A finished session as a solution."""
-    done = [state.retrieval.template for state in session.steps if state.phase is Phase.DONE and state.retrieval]
+    found = [state.retrieval for state in session.steps if state.phase is Phase.DONE and state.retrieval]
+    fits = [fit for retrieval in found if (fit := fit_of(retrieval)) is not None]
     return Solution(
         answer=session.answer,
         outcome=session.outcome or Outcome.FAILED,
@@ -91,7 +105,8 @@ def solution_of(session: Session) -> Solution:
         revisions=session.revisions,
         seconds=session.seconds,
         usage=session.usage,
-        templates=tuple(template.id for template in done if template is not None),
+        templates=tuple(one.template.id for one in found if one.template is not None),
+        fit=min(fits, default=None),
         session=session.id,
         failure=_ended_by(session),
     )

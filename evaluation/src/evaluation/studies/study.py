@@ -4,7 +4,7 @@ Every run has its own result file and goes on where it stopped. What is kept of 
 from which pages and plots are drawn.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from evaluation.opening import Places
 from evaluation.questions import BenchmarkQuestions, LadderQuestions
 from evaluation.report import Report, report
 from evaluation.running import finish, out, start
-from evaluation.runs import Journal, RunSpec
+from evaluation.runs import Chains, Journal, RunSpec
 from evaluation.runs import read as read_run
 from evaluation.solving.model import Limits
 from evaluation.strategies.catalogue import AnyStrategy, label, parse
@@ -49,7 +49,9 @@ class StudyRun(Contract):
     samples: int = Field(default=1, ge=1)
     seed: int = 0
     limits: Limits = Limits()
-    chains: Literal["chat", "executor"] = "chat"
+    chains: Chains = "chat"
+    of: str | None = None
+    """The run whose samples are taken as whole solutions instead of new ones."""
     note: str = ""
 
     @field_validator("strategy", mode="before")
@@ -57,8 +59,8 @@ class StudyRun(Contract):
     def _by_name(cls, value: Any) -> Any:
         return parse(value) if isinstance(value, str) else value
 
-    def spec(self) -> RunSpec:
-        """Raises BenchmarkMissing, BenchmarkUnreadable."""
+    def spec(self, recorded: str | None = None) -> RunSpec:
+        """`recorded`: the result file of the run `of`. Raises BenchmarkMissing, BenchmarkUnreadable."""
         questions = (
             self.questions
             if self.benchmark == "ladder"
@@ -66,7 +68,7 @@ class StudyRun(Contract):
         )
         return RunSpec(
             questions=questions, strategy=self.strategy, samples=self.samples, seed=self.seed, limits=self.limits,
-            chains=self.chains,
+            chains="recorded" if self.of else self.chains, recorded=recorded,
         )  # fmt: skip
 
     @property
@@ -99,6 +101,9 @@ class Study(Contract):
         names = [run.name for run in self.runs]
         if len(set(names)) < len(names):
             raise ValueError("two runs have the same name")
+        for place, run in enumerate(self.runs):
+            if run.of is not None and run.of not in names[:place]:
+                raise ValueError(f"{run.name} takes the samples of {run.of!r}, which is no earlier run")
         return self
 
 
@@ -142,21 +147,29 @@ def _scaled(runs: Iterable[StudyRun], scale: float) -> Iterable[StudyRun]:
 
 async def carry_out(
     study: Study, to: Path, reports: Path, places: Places, concurrency: int,
-    engine: str | None, model: str | None,
+    engine: str | None, model: str | None, only: Sequence[str] = (),
 ) -> int:  # fmt: skip
-    """Every run to its end, in order. Its report is kept as soon as it is there. Returns the exit code."""
+    """Every run (or `only` those named) to its end, in order. Its report is kept as soon as it is there. Returns the
+    exit code."""
+    strangers = set(only) - {run.name for run in study.runs}
+    if strangers:
+        told = ", ".join(run.name for run in study.runs)
+        raise InvalidRequest(f"{study.name} has no run {', '.join(sorted(strangers))}", hint=f"it has {told}")
     for run in study.runs:
-        path = result_file(to, study, run)
+        if only and run.name not in only:
+            continue
+        path = result_file(to, study, run.name)
+        spec = run.spec(str(result_file(to, study, run.of)) if run.of else None)
         out.print(f"[bold]{study.name}: {run.name}[/]")
         if path.exists():
             journal = Journal.resume(path)
-            if _asked(journal.run.spec) != _asked(run.spec()):
+            if _asked(journal.run.spec) != _asked(spec):
                 journal.close()
                 hint = f"give another folder with --to, or move {path} away"
                 raise InvalidRequest(f"{path} belongs to another version of the study", hint=hint)
             await finish(journal, places, concurrency)
         else:
-            await start(run.spec(), path, places, concurrency, engine, model)
+            await start(spec, path, places, concurrency, engine, model)
         keep(study, run, to, reports)
     return 0
 
@@ -165,15 +178,15 @@ def _asked(spec: RunSpec) -> RunSpec:
     return spec.model_copy(update={"engine": None})
 
 
-def result_file(to: Path, study: Study, run: StudyRun) -> Path:
-    return to / study.name / f"{run.name}.jsonl"
+def result_file(to: Path, study: Study, run: str) -> Path:
+    return to / study.name / f"{run}.jsonl"
 
 
 def keep(study: Study, run: StudyRun, to: Path, reports: Path) -> Path:
     """Add a run's report to what is kept of the study. Returns where."""
     path = reports / f"{study.name}.json"
     earlier = Kept.model_validate_json(path.read_text(encoding="utf-8")).reports if path.exists() else {}
-    found = {**earlier, run.name: report(*read_run(result_file(to, study, run))).summary}
+    found = {**earlier, run.name: report(*read_run(result_file(to, study, run.name))).summary}
     kept = Kept(study=study, reports={one.name: found[one.name] for one in study.runs if one.name in found})
     reports.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
@@ -196,7 +209,7 @@ def standing(study: Study, to: Path) -> list[tuple[str, str, int | None, int]]:
     """For each run: its name, its strategy, the attempts that it takes and those that are done."""
     found = []
     for run in study.runs:
-        path = result_file(to, study, run)
+        path = result_file(to, study, run.name)
         done = len(read_run(path)[1]) if path.exists() else 0
         found.append((run.name, label(run.strategy), run.attempts, done))
     return found
