@@ -28,7 +28,8 @@ CALLS = {
 
 def in_a_sealed_process(code: str) -> str:
     """Asked of the kernel itself, past everything that Python could stop."""
-    program = f"import ctypes, os, platform; from calculator.seal import seal; libc = ctypes.CDLL(None, use_errno=True); {code}"
+    given = "import ctypes, os, platform; from calculator.seal import seal; libc = ctypes.CDLL(None, use_errno=True)"
+    program = f"{given}; {code}"
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
 
 

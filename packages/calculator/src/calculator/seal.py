@@ -32,11 +32,11 @@ def seal() -> bool:
     program = ctypes.create_string_buffer(_program(*known))
     described = _Program(len(program.raw) // 8, ctypes.cast(program, ctypes.c_void_p))
     prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl.restype = ctypes.c_int
     prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
     # Without new privileges first: only so may a process that is not root filter itself.
-    return (
-        prctl(_NO_NEW_PRIVILEGES, 1, None, 0, 0) == 0 and prctl(_SECCOMP, _FILTER, ctypes.byref(described), 0, 0) == 0
-    )
+    sealed: bool = prctl(_NO_NEW_PRIVILEGES, 1, None, 0, 0) == 0
+    return sealed and bool(prctl(_SECCOMP, _FILTER, ctypes.byref(described), 0, 0) == 0)
 
 
 class _Program(ctypes.Structure):
