@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from navigator.journal import MemoryJournal
 from navigator.llm import NavigatorLLM
 from navigator.planning import Profile
+from navigator.ports import Claim
 from navigator.runner import Runner
 from navigator.testing import plan, review, script, step
 from navigator.worker import Worker
@@ -95,6 +96,26 @@ async def test_stopping_a_worker_at_once_gives_back_what_is_under_way() -> None:
         await executor.begun.wait()
     assert "step.instantiated" not in await types(journal)
     assert await journal.claim("second", 60.0) is not None
+
+
+class Stumbling(MemoryJournal):
+    """A journal whose first claim fails as no journal should."""
+
+    stumbled = False
+
+    async def claim(self, owner: str, lease_seconds: float) -> Claim | None:
+        if not self.stumbled:
+            self.stumbled = True
+            raise RuntimeError("a bug")
+        return await super().claim(owner, lease_seconds)
+
+
+async def test_a_bug_while_claiming_does_not_end_the_worker() -> None:
+    journal, executor = Stumbling(), Step()
+    await journal.create("s", STARTED)
+    async with working(journal, executor):
+        await executor.begun.wait()
+    assert journal.stumbled
 
 
 class Kit:

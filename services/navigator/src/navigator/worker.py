@@ -79,6 +79,9 @@ class Worker:
             except JournalUnavailable as error:
                 log.warning("journal unavailable", reason=str(error))
                 await asyncio.sleep(_BACKOFF_SECONDS)
+            except Exception:  # a bug: it must not end the work of the whole process
+                log.exception("claiming crashed")
+                await asyncio.sleep(_BACKOFF_SECONDS)
 
     async def _claim(self) -> Claim | None:
         """A claim that arrives while the worker is being stopped is given back, not lost until its lease ends."""

@@ -11,13 +11,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+import structlog
 from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
 
 from navigator.journal.following import LOOK_AGAIN, Mailbox
 from reasonflux.contracts import Delta
+from reasonflux.http import what_happened
+
+log = structlog.get_logger()
 
 _IDLE_SECONDS = 30.0
 _RECONNECT_SECONDS = (0.05, 1.0)
@@ -37,6 +40,7 @@ class Listener:
         self._redis = redis
         self._channels: dict[str, _Channel] = {}
         self._pubsub: PubSub | None = None
+        self._hearing: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -71,28 +75,47 @@ class Listener:
         """Make the live connection hear `name` exactly when somebody wants it, as of now: followers come and go
         while earlier changes are still on their way."""
         async with self._changing:
-            if self._pubsub is not None:
-                change = self._pubsub.subscribe if name in self._channels else self._pubsub.unsubscribe
-                with suppress(RedisError, OSError):  # the connection broke: reconnecting subscribes to what is wanted
-                    await change(name)
+            if self._pubsub is None or self._hearing is None:
+                return
+            change = self._pubsub.subscribe if name in self._channels else self._pubsub.unsubscribe
+            try:
+                await change(name)
+            except Exception as error:  # the connection broke: a new one subscribes to what is wanted
+                log.info("listening anew", reason=what_happened(error))
+                self._hearing.cancel()
 
     async def _listen(self) -> None:
-        """Hold a connection for as long as anybody listens."""
+        """Hold a connection for as long as anybody listens.
+
+        A broken one is left for good: redis-py would connect it again by itself, from whichever task comes first, and
+        two tasks that read one connection fail in ways of their own (a RuntimeError of asyncio among them).
+        """
         while self._channels:
             try:
                 async with self._redis.pubsub() as pubsub:
                     try:
                         async with self._changing:
-                            self._pubsub = pubsub
                             await pubsub.subscribe(*self._channels)
-                        await self._hear(pubsub)
+                            self._pubsub = pubsub
+                            self._hearing = asyncio.create_task(self._hear(pubsub))
+                        await asyncio.wait((self._hearing,))
+                        if not self._hearing.cancelled():
+                            self._hearing.result()
                     finally:
-                        async with self._changing:
-                            self._pubsub = None
-                        for channel in self._channels.values():
-                            channel.heard.clear()
-            except (RedisError, OSError):
+                        await self._deaf()
+            except Exception as error:
+                log.info("listening anew", reason=what_happened(error))
                 await asyncio.sleep(random.uniform(*_RECONNECT_SECONDS))
+
+    async def _deaf(self) -> None:
+        """Until there is another connection. Whoever changes something on this one comes to an end first."""
+        async with self._changing:
+            hearing, self._hearing, self._pubsub = self._hearing, None, None
+        if hearing is not None:
+            hearing.cancel()
+            await asyncio.wait((hearing,))
+        for channel in self._channels.values():
+            channel.heard.clear()
 
     async def _hear(self, pubsub: PubSub) -> None:
         while pubsub.subscribed:
