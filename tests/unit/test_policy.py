@@ -1,5 +1,6 @@
 """What the loop does next, case by case."""
 
+import pytest
 from journals import instantiated, planned, retrieved, reviewed, session_of, started, step
 
 from navigator.policy import MAX_TRIES, OUTAGE_TRIES, Finish, Instantiate, Plan, Retrieve, ReviewStep, decide
@@ -157,16 +158,17 @@ def failed(kind: FailureKind, *, retryable: bool) -> ActionFailed:
     return ActionFailed(action=ActionKind.PLAN, failure=Failure(kind=kind, message="no", retryable=retryable))
 
 
-def test_an_engine_that_is_down_is_tried_so_often_and_no_more() -> None:
-    down = [failed(FailureKind.ENGINE_UNAVAILABLE, retryable=True)] * MAX_TRIES
+@pytest.mark.parametrize("kind", [FailureKind.ENGINE_UNAVAILABLE, FailureKind.SERVICE_UNAVAILABLE])
+def test_what_is_down_is_waited_for_so_long_and_no_longer(kind: FailureKind) -> None:
+    down = [failed(kind, retryable=True)] * OUTAGE_TRIES
     assert decide(session_of(started(), *down[1:])) == (Plan(),)
     assert end(session_of(started(), *down)).event.outcome is Outcome.FAILED
 
 
-def test_a_service_of_ours_that_is_away_is_waited_for_longer_than_an_engine() -> None:
-    away = [failed(FailureKind.SERVICE_UNAVAILABLE, retryable=True)] * OUTAGE_TRIES
-    assert decide(session_of(started(), *away[1:])) == (Plan(),)
-    assert end(session_of(started(), *away)).event.outcome is Outcome.FAILED
+def test_a_reply_that_cannot_be_used_is_asked_for_less_often_than_what_is_down() -> None:
+    bad = [failed(FailureKind.UNPARSABLE_REPLY, retryable=True)] * MAX_TRIES
+    assert decide(session_of(started(), *bad[1:])) == (Plan(),)
+    assert end(session_of(started(), *bad)).event.outcome is Outcome.UNSOLVED
 
 
 def test_no_more_steps_run_at_once_than_rounds_are_left() -> None:

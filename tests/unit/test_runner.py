@@ -11,7 +11,7 @@ from navigator.errors import LeaseLost
 from navigator.journal import MemoryJournal
 from navigator.llm import NavigatorLLM
 from navigator.planning import Profile
-from navigator.policy import MAX_TRIES
+from navigator.policy import OUTAGE_TRIES
 from navigator.ports import Claim
 from navigator.runner import Runner
 from navigator.session import fold
@@ -81,7 +81,7 @@ async def solve(replies: Replies, outcomes: Outcomes = (), options: Options = DE
     journal = MemoryJournal()
     claim = await claimed(journal, options)
     async with asyncio.timeout(PATIENCE):
-        session = await runner(journal, replies, outcomes).run(claim)
+        session = await runner(journal, replies, outcomes, sleep=lambda seconds: asyncio.sleep(0)).run(claim)
     entries = list(await journal.read("s"))
     assert session == fold("s", entries)
     return session, entries
@@ -371,7 +371,7 @@ async def test_an_outage_that_passes_is_survived() -> None:
 
 async def test_an_outage_that_stays_ends_the_session_as_failed() -> None:
     session, entries = await solve(lambda call: EngineUnavailable("the engine is down"))
-    assert types(entries) == ["session.started", *["action.failed"] * MAX_TRIES, "session.finished"]
+    assert types(entries) == ["session.started", *["action.failed"] * OUTAGE_TRIES, "session.finished"]
     assert session.outcome is Outcome.FAILED
     assert session.last_failure is not None
     assert session.last_failure.kind is FailureKind.ENGINE_UNAVAILABLE

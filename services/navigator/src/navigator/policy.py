@@ -30,9 +30,10 @@ from reasonflux.contracts import (
 
 MAX_TRIES = 5
 """Tries of one action that gives no outcome before the session stops."""
-OUTAGE_TRIES = 12
-"""The same while one of our own services cannot be reached. That costs nothing, and with the runner's waits in between
-it is the minute in which a container or a pod is replaced."""
+OUTAGES = (FailureKind.SERVICE_UNAVAILABLE, FailureKind.ENGINE_UNAVAILABLE)
+OUTAGE_TRIES = 20
+"""The same while an engine or a service of ours cannot be reached. That costs nothing, and with the runner's waits in
+between it is the two minutes in which a container is replaced and a model loaded again. The deadline stands."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ def _hopeless_failure(session: Session) -> Failure | None:
     failure = session.last_failure
     if failure is None or not session.failures:
         return None
-    tries = OUTAGE_TRIES if failure.kind is FailureKind.SERVICE_UNAVAILABLE else MAX_TRIES
+    tries = OUTAGE_TRIES if failure.kind in OUTAGES else MAX_TRIES
     return failure if not failure.retryable or max(session.failures.values()) >= tries else None
 
 
