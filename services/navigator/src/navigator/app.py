@@ -274,6 +274,7 @@ async def _working(
         templates=world.templates,
         executor=world.executor,
         lease_seconds=settings.navigator_lease_seconds,
+        longest_back_off=settings.navigator_longest_back_off,
         observe=metrics.observe,
         lost=metrics.lost,
         claimed=counted.claimed,

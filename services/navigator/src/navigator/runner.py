@@ -85,6 +85,7 @@ class Runner:
     claimed: Callable[[Session, Claim], None] | None = None
     performed: Callable[[ActionKind, float], None] | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    longest_back_off: float = LONGEST_BACK_OFF_SECONDS
 
     async def run(self, claim: Claim, halt: asyncio.Event | None = None) -> Session:
         """Carry the claimed session to its end, or, once `halt` is set, to the end of what is under way.
@@ -231,7 +232,7 @@ class Runner:
     async def _back_off(self, session: Session, kind: ActionKind, step_id: int | None) -> None:
         """Before another try of what has failed: a service that restarts must be given the time for it."""
         if tries := session.failures.get(action_key(kind, step_id), 0):
-            await self.sleep(min(LONGEST_BACK_OFF_SECONDS, 2.0**tries) * random.uniform(0.5, 1.0))
+            await self.sleep(min(self.longest_back_off, 2.0**tries) * random.uniform(0.5, 1.0))
 
     async def _retrieve(self, session: Session, action: Retrieve) -> StepRetrieved:
         step = session.step(action.step_id).step

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from navigator.access.limits import Limits, Room
+from navigator.runner import LONGEST_BACK_OFF_SECONDS
 from navigator.webhooks import origin_of, signing_key
 from reasonflux.contracts.usage import MOST_TOKENS
 from reasonflux.engine import EngineConfig
@@ -37,6 +38,11 @@ class Settings(EngineSettings):
     )
     navigator_lease_seconds: float = Field(
         default=15.0, gt=0, description="how long a session waits for a worker that fell silent"
+    )
+    navigator_longest_back_off: float = Field(
+        default=LONGEST_BACK_OFF_SECONDS,
+        ge=0,
+        description="the longest wait, in seconds, before another try of an engine or a service that is away",
     )
     session_retention_seconds: float = Field(
         default=30 * 86_400.0, ge=60, description="how long a session can be read after its end"

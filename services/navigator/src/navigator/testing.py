@@ -81,7 +81,7 @@ def on_fakes(
         keys=keys,
         admission=admission,
         checks=tuple(checks),
-        settings=Settings(navigator_workers=workers, **settings),
+        settings=Settings(**{"navigator_workers": workers, "navigator_longest_back_off": 0.01, **settings}),
     )
 
 
