@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from itertools import islice
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ pytestmark = [pytest.mark.timeout(6000), pytest.mark.redis, pytest.mark.vllm, py
 PATIENCE = Budget(seconds=1200)
 PROBLEMS = {problem.text: problem.answer for problem in islice(generate(Split.HELDOUT, [1, 2], seed=20), 8)}
 IN_LOAD = 24
+RUN = uuid4().hex  # so that a second run on the same stack asks anew
 HITS = ("redis", "template-store", "executor", "navigator", "executor-engine", "navigator-engine")
 
 
@@ -122,7 +124,9 @@ def test_ladder_problems_are_solved_through_the_published_port(solved: list[tupl
 async def test_a_session_outlives_the_crash_of_any_container(
     stack: Composed, navigator: NavigatorClient, solved: list[tuple[str, str]], service: str
 ) -> None:
-    sessions = [await accepted(navigator, problem, f"{service}-{number}") for number, (problem, _) in enumerate(solved)]
+    sessions = [
+        await accepted(navigator, problem, f"{RUN}-{service}-{number}") for number, (problem, _) in enumerate(solved)
+    ]
     with stack.phase(f"{service}: from its crash until all is healthy"):
         await asyncio.to_thread(stack.crash, service)
         await asyncio.to_thread(stack.until_healthy, service, "navigator")
@@ -138,7 +142,7 @@ async def test_a_restart_of_redis_under_load_loses_nothing(
 
     async def one(number: int) -> tuple[list[Entry], Session]:
         await asyncio.sleep(number * 0.25)
-        return await followed(navigator, await accepted(navigator, asked[number][0], f"load-{number}"))
+        return await followed(navigator, await accepted(navigator, asked[number][0], f"{RUN}-load-{number}"))
 
     async def restarts() -> None:
         await asyncio.sleep(1.5)
