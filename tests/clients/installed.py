@@ -128,6 +128,14 @@ class Workplace:
         }
 
 
+def know_the_model(workplace: Workplace, **more: str) -> None:
+    """Enter it into llm's list, as the recipe does."""
+    folder = Path(workplace.run("llm", "logs", "path").strip()).parent
+    entry = {"model_id": "reasonflux", "model_name": "reasonflux", "api_base": f"{workplace.url}/v1", **more}
+    lines = "\n  ".join(f"{name}: {value}" for name, value in entry.items())
+    (folder / "extra-openai-models.yaml").write_text(f"- {lines}\n")
+
+
 def budget_of(workplace: Workplace, session_id: str) -> Budget:
     """What a session may spend, as the navigator understood the client."""
     session = httpx.get(f"{workplace.url}/v1/sessions/{session_id}", timeout=60).raise_for_status().json()

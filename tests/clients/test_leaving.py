@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from clients.installed import PROBLEM, Workplace, need
+from clients.installed import PROBLEM, Workplace, know_the_model, need
 from unending import TOKENS, WITHIN_SECONDS, Metrics, endless_navigator
 
 pytestmark = [pytest.mark.redis, pytest.mark.vllm, pytest.mark.faiss]
@@ -89,10 +89,3 @@ async def test_a_command_that_is_interrupted_stops_the_engine(
             command.send_signal(signal.SIGINT)
             await command.wait()
             await stopped(engine, before)
-
-
-def know_the_model(workplace: Workplace) -> None:
-    folder = Path(workplace.run("llm", "logs", "path").strip()).parent
-    entry = {"model_id": "reasonflux", "model_name": "reasonflux", "api_base": f"{workplace.url}/v1"}
-    lines = "\n  ".join(f"{name}: {value}" for name, value in entry.items())
-    (folder / "extra-openai-models.yaml").write_text(f"- {lines}\n")
