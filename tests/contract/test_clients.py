@@ -11,6 +11,7 @@ import pytest
 from fastapi import APIRouter, FastAPI, Header
 from fastapi.responses import Response
 
+from reasonflux.answering import error_response
 from reasonflux.client import ExecutorClient, NavigatorClient, TemplateStoreClient
 from reasonflux.contracts import (
     ActionKind,
@@ -43,7 +44,15 @@ from reasonflux.contracts import (
     Trajectory,
     WorkedExample,
 )
-from reasonflux.errors import EngineUnavailable, InvalidRequest, NotFound, ReasonFluxError, ServiceUnavailable
+from reasonflux.errors import (
+    EngineUnavailable,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    RateLimited,
+    ReasonFluxError,
+    ServiceUnavailable,
+)
 from reasonflux.service import create_app, failure_response, sse
 from reasonflux.testing.fakes import FakeExecutor, FakeTemplateStore
 from reasonflux.testing.serving import served
@@ -458,6 +467,39 @@ async def test_create_always_sends_an_idempotency_key() -> None:
         await client.create(CreateSession(problem="p"))
     assert fake.keys[0] == "mine"
     assert len(fake.keys[1] or "") == 32
+
+
+@pytest.mark.parametrize(
+    ("refusals", "pause", "slept"),
+    [(0, 3.0, []), (2, 3.0, [3.0, 3.0]), (3, 3.0, [3.0, 3.0]), (1, 31.0, []), (1, None, [1.0])],
+)
+@pytest.mark.parametrize("refusal", [RateLimited, Overloaded])
+async def test_create_comes_back_when_it_was_told_to(
+    refusal: type[ReasonFluxError], refusals: int, pause: float | None, slept: list[float]
+) -> None:
+    pauses: list[float] = []
+    keys: list[str] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["idempotency-key"])
+        if len(keys) <= refusals:
+            refused = error_response(refusal("no room", retry_after=pause))
+            return httpx.Response(429, content=refused.body, headers=dict(refused.headers))
+        session = Session(id="one", problem=Problem(text="p"), started_at=AT, updated_at=AT)
+        return httpx.Response(201, content=session.model_dump_json())
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        client = NavigatorClient(http, "http://navigator", sleep=sleep)
+        if refusals > len(slept):
+            with pytest.raises(refusal):
+                await client.create(CreateSession(problem="p"))
+        else:
+            assert (await client.create(CreateSession(problem="p"))).id == "one"
+    assert pauses == slept
+    assert len(set(keys)) == 1  # so that nothing is started twice
 
 
 async def test_cancel_returns_the_session() -> None:

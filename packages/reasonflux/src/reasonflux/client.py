@@ -32,11 +32,14 @@ from reasonflux.contracts import (
     Session,
     SessionFinished,
 )
-from reasonflux.errors import ReasonFluxError, ServiceUnavailable, from_failure
+from reasonflux.errors import Overloaded, RateLimited, ReasonFluxError, ServiceUnavailable, from_failure
 from reasonflux.http import http_client
 from reasonflux.remote import RemoteService, segment
 from reasonflux.settings import ReasonFluxSettings
 from reasonflux.store_client import TemplateStoreClient as TemplateStoreClient
+
+LONGEST_PAUSE_SECONDS = 30.0
+"""Told to come back later than this, the caller had better know."""
 
 LEAVING_SECONDS = 5.0
 """For the cancellation of what nobody waits for any more."""
@@ -81,7 +84,11 @@ class ExecutorClient(RemoteService):
 
 
 class NavigatorClient(RemoteService):
-    """Sessions: create, follow, cancel. `reconnects`: how often in a row `events` may fail to make progress."""
+    """Sessions: create, follow, cancel.
+
+    `reconnects`: how often in a row `events` may fail to make progress. `returns`: how often `create` comes back to a
+    navigator that had no room (429), each time when it was told to.
+    """
 
     name = "navigator"
 
@@ -92,10 +99,11 @@ class NavigatorClient(RemoteService):
         *,
         key: str | None = None,
         reconnects: int = 8,
+        returns: int = 2,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         super().__init__(http, base_url, key=key)
-        self._reconnects = reconnects
+        self._reconnects, self._returns = reconnects, returns
         self._sleep = sleep
 
     @classmethod
@@ -108,9 +116,20 @@ class NavigatorClient(RemoteService):
             yield cls(http, base_url or settings.navigator_url, key=key or settings.api_key)
 
     async def create(self, request: CreateSession, idempotency_key: str | None = None) -> Session:
-        """Start a session. With the same key and request, the session that was created first is returned."""
+        """Start a session. With the same key and request, the session that was created first is returned.
+
+        Raises RateLimited or Overloaded when it came back in vain, or would have to wait for long.
+        """
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return await self.ask(Session, "POST", "/v1/sessions", body=request, headers=headers)
+        left = self._returns
+        while True:
+            try:
+                return await self.ask(Session, "POST", "/v1/sessions", body=request, headers=headers)
+            except (RateLimited, Overloaded) as error:
+                if not left or error.retry_after is None or error.retry_after > LONGEST_PAUSE_SECONDS:
+                    raise
+                await self._sleep(error.retry_after)
+                left -= 1
 
     async def get(self, session_id: str) -> Session:
         """Raises NotFound."""
