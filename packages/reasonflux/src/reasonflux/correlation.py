@@ -24,6 +24,11 @@ def session_id() -> str | None:
     return found if isinstance(found, str) else None
 
 
+def belongs_to(session: str) -> None:
+    """From here on, the request being served belongs to this session."""
+    structlog.contextvars.bind_contextvars(session=session)
+
+
 @contextmanager
 def of_session(name: str) -> Iterator[None]:
     """Inside, what happens belongs to this session: its logs and spans say so, and its calls carry the name."""

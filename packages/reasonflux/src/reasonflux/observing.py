@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reasonflux import tracing
-from reasonflux.correlation import ACCEPTABLE_ID
+from reasonflux.correlation import ACCEPTABLE_ID, belongs_to
 from reasonflux.correlation import REQUEST_ID as REQUEST_ID
 from reasonflux.correlation import SESSION_ID as SESSION_ID
 from reasonflux.correlation import of_session as of_session
@@ -59,6 +59,8 @@ def configure_logging(level: str = "INFO") -> None:
 
 
 def _with_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if event.get("session", "") is None:
+        del event["session"]
     if (trace_id := tracing.trace_id()) is not None:
         event["trace_id"] = trace_id
     return event
@@ -110,7 +112,7 @@ class RequestObserver:
         asked = Headers(scope=scope).get(REQUEST_ID, "")
         name = asked if ACCEPTABLE_ID.fullmatch(asked) else uuid.uuid4().hex
         session = Headers(scope=scope).get(SESSION_ID, "")
-        known = {"session": session} if ACCEPTABLE_ID.fullmatch(session) else {}
+        known = session if ACCEPTABLE_ID.fullmatch(session) else None
         method, status = _method(scope), 0
 
         async def reply(message: Message) -> None:
@@ -122,7 +124,7 @@ class RequestObserver:
 
         started = time.perf_counter()
         with (
-            structlog.contextvars.bound_contextvars(request_id=name, **known),
+            structlog.contextvars.bound_contextvars(request_id=name, session=known),
             self._open.track_inprogress(),
             _span(scope, method) as span,
         ):
@@ -135,6 +137,7 @@ class RequestObserver:
                     raise
                 await self._on_crash(name)(scope, receive, reply)
             finally:
+                _name_session(scope, span)
                 span.rename(f"{method} {_route(scope)}")
                 span.tell("http.route", _route(scope))
                 span.tell("http.response.status_code", status or 499)
@@ -161,6 +164,14 @@ def _span(scope: Scope, method: str) -> AbstractContextManager[Span]:
         return nullcontext(Span())
     parent = {name: value for name in _JOINED if (value := Headers(scope=scope).get(name)) is not None}
     return tracing.span(method, "server", {"http.request.method": method}, parent=parent)
+
+
+def _name_session(scope: Scope, span: Span) -> None:
+    """A request belongs to the session that it names in its path, or that it has created."""
+    named = scope.get("path_params", {}).get("session_id")
+    if isinstance(named, str) and ACCEPTABLE_ID.fullmatch(named):
+        belongs_to(named)
+    span.tell("session.id", session_id())
 
 
 def _method(scope: Scope) -> str:

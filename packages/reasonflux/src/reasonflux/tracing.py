@@ -144,6 +144,9 @@ class _Tracer:
         *,
         current: bool,
     ) -> Iterator[Span]:
+        if kind == "client" and not self.api.get_current_span().get_span_context().is_valid:
+            yield Span()  # a look at a neighbour's health, say: no trace is about it
+            return
         above = None if parent is None else self._propagator.extract(parent)
         session = session_id()
         told = {**attributes, "session.id": session} if session else dict(attributes)

@@ -37,6 +37,7 @@ from reasonflux.contracts import (
     SessionStarted,
     Turn,
 )
+from reasonflux.correlation import belongs_to
 from reasonflux.errors import Conflict, InvalidRequest, NotFound, ServiceUnavailable
 from reasonflux.observing import logger
 from reasonflux.service import HEARTBEAT_SECONDS
@@ -77,7 +78,7 @@ class OpenNavigator:
         fingerprint = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
         first = self._first(request, await self._turns(request))
         known = await self.journal.create(wanted, first, idempotency_key=idempotency_key, fingerprint=fingerprint)
-        tracing.tell("session.id", known)
+        belongs_to(known)
         if known == wanted:
             self.metrics.started()
         return known, known == wanted
