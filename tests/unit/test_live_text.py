@@ -13,10 +13,20 @@ class Line:
     def __init__(self) -> None:
         self.sent: list[tuple[str, bool]] = []
         self.free = asyncio.Event()
+        self.more = asyncio.Event()
+        self.listens = True
 
-    async def send(self, text: str, void: bool) -> None:
+    async def until(self, piece: tuple[str, bool]) -> None:
+        async with asyncio.timeout(20.0):
+            while piece not in self.sent:
+                self.more.clear()
+                await self.more.wait()
+
+    async def send(self, text: str, void: bool) -> bool:
         await self.free.wait()
         self.sent.append((text, void))
+        self.more.set()
+        return self.listens
 
 
 async def test_what_is_said_while_a_piece_is_on_its_way_goes_with_the_next() -> None:
@@ -59,3 +69,27 @@ async def test_a_cancelled_action_says_no_more() -> None:
     line.free.set()
     await asyncio.sleep(0)
     assert line.sent == []
+
+
+async def test_what_nobody_heard_is_told_whole_to_who_comes_later() -> None:
+    line = Line()
+    line.listens = False
+    line.free.set()
+    async with LiveText(line.send, pause=0.001) as live:
+        await live.say("one ")
+        await line.until(("one ", False))
+        await live.say("two")
+        line.listens = True
+        await line.until(("one two", False))
+    assert line.sent[-1] == ("one two", False)
+
+
+async def test_an_action_that_nobody_follows_ends_without_waiting_for_anybody() -> None:
+    line = Line()
+    line.listens = False
+    line.free.set()
+    async with LiveText(line.send, pause=3_600.0) as live:
+        await live.say("one ")
+        await asyncio.sleep(0)
+        await live.say("two")
+    assert line.sent == [("one ", False)]

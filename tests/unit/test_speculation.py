@@ -230,8 +230,9 @@ class Listening(MemoryJournal):
         super().__init__()
         self.heard: list[Delta] = []
 
-    async def publish(self, session_id: str, delta: Delta) -> None:
+    async def publish(self, session_id: str, delta: Delta) -> bool:
         self.heard.append(delta)
+        return True
 
 
 async def solved_by(world: Turn, options: Options, journal: MemoryJournal | None = None) -> tuple[Session, list[Entry]]:

@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1")
 EVENT_STREAM = "text/event-stream"
 
 
-def instantiator(request: Request) -> Instantiator:
+async def instantiator(request: Request) -> Instantiator:
     running = getattr(request.app.state, "instantiator", None)
     if running is None:
         raise ServiceUnavailable("the executor is still starting")

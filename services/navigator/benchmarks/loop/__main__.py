@@ -7,6 +7,7 @@ started), the same replies again at a larger engine's pace, and a script of an i
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -145,6 +146,9 @@ async def measured(navigator: NavigatorClient, line: EngineLine, problems: Seque
 
 
 async def main(arguments: argparse.Namespace) -> None:
+    own = asyncio.current_task()
+    assert own is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, own.cancel)  # the servers end with it
     ladder = islice(generate(Split.HELDOUT, DEPTHS, seed=arguments.seed), arguments.problems)
     problems = [(f"depth {problem.depth}: {problem.id}", problem.text) for problem in ladder]
     with tempfile.TemporaryDirectory() as home:

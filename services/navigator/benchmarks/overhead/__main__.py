@@ -6,6 +6,7 @@ Needs two cores and some minutes. The peers are installed into throw-away enviro
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -85,6 +86,9 @@ async def profile(pids: dict[str, int], ours: Contender, py_spy: Path | None) ->
 
 
 async def main(arguments: argparse.Namespace) -> None:
+    own = asyncio.current_task()
+    assert own is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, own.cancel)  # the servers end with it
     folder = arguments.peers.absolute()
     wanted = [peer for peer in peers.PEERS if peer.name not in arguments.without]
     pythons = {peer.name: python for peer in wanted if (python := peers.environment(peer, folder))}

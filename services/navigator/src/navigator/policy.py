@@ -10,12 +10,14 @@ budget: an instantiation costs a round, a change of plan costs a revision, a fai
 (docs/adr/0020-work-begins-ahead-of-a-review.md).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from navigator.session import advance
 from reasonflux.contracts import (
     Budget,
     Entry,
+    Event,
     Failure,
     FailureKind,
     Outcome,
@@ -108,6 +110,15 @@ def decide_ahead(session: Session, *, plans: bool) -> tuple[Action, ...]:
 def may_lose(session: Session) -> int:
     """The tokens that bets on reviews may still cost in vain."""
     return max(0, session.options.speculation - session.speculated)
+
+
+def with_its_end(session: Session, events: Sequence[Event]) -> list[Event]:
+    """The events, and the session's end where they leave nothing else to do: it needs no commit of its own."""
+    then = session
+    for event in events:
+        then = advance(then, Entry(seq=then.last_seq + 1, at=then.updated_at, event=event))
+    due = decide(then)
+    return [*events, due[0].event] if due and isinstance(due[0], Finish) else [*events]
 
 
 def remaining(session: Session) -> Budget:

@@ -141,8 +141,8 @@ class Journal(Protocol):
         and one for each other process that has any."""
         ...
 
-    async def publish(self, session_id: str, delta: Delta) -> None:
-        """Show live text to those who follow now. Never stored, never raises."""
+    async def publish(self, session_id: str, delta: Delta) -> bool:
+        """Show live text to those who follow now. Never stored, never raises. False: nobody heard it."""
         ...
 
     async def wake(self, seconds: float = 10.0) -> None:

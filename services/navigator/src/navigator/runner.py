@@ -28,11 +28,12 @@ from navigator.policy import (
     presume,
     remaining,
     template_for,
+    with_its_end,
 )
 from navigator.ports import Claim, Executor, Journal, TemplateStore
 from navigator.session import action_key, advance, fold
 from navigator.under_way import UnderWay, name
-from navigator.work import LiveText, Meter, Work
+from navigator.work import LiveText, Meter, Silence, Work
 from reasonflux import tracing
 from reasonflux.contracts import (
     ActionFailed,
@@ -108,7 +109,7 @@ class Runner:
         return await self._loop(claim, session, entries, halt)
 
     async def _loop(self, claim: Claim, session: Session, entries: list[Entry], halt: asyncio.Event) -> Session:
-        under_way = UnderWay()
+        under_way, silence = UnderWay(), Silence()
         lost = asyncio.create_task(self._until_lost(claim))
         try:
             while not session.finished:
@@ -119,14 +120,20 @@ class Runner:
                 if isinstance(due[0], Finish):
                     return await self._commit(claim, session, entries, [due[0].event])
                 if not halt.is_set():
-                    under_way.begin(due, partial(self._begin, claim, session, tuple(entries)))
-                    self._bet(claim, session, entries, under_way, ahead)
+                    begin = partial(self._begin, claim, silence)
+                    under_way.begin(due, partial(begin, session, tuple(entries)))
+                    if ahead and (presumed := presume(session)):
+                        then = advance(session, presumed), (*entries, presumed)
+                        under_way.bet(ahead, partial(begin, *then, held=True), may_lose(session))
                 if not under_way:  # halted, and what had begun is done
                     return session
                 ended = await under_way.next(lost)
                 if lost.done():
                     raise LeaseLost(f"session {session.id} was taken over or ended elsewhere")
-                session = await self._commit(claim, session, entries, [*ended.values()])
+                events = [*ended.values()]
+                if under_way.is_all(ended):
+                    events = with_its_end(session, events)
+                session = await self._commit(claim, session, entries, events)
                 under_way.told(ended)
             return session
         finally:
@@ -137,19 +144,17 @@ class Runner:
             await asyncio.gather(lost, under_way.gone(), return_exceptions=True)
 
     def _begin(
-        self, claim: Claim, session: Session, entries: Sequence[Entry], action: Action, *, held: bool = False
+        self,
+        claim: Claim,
+        silence: Silence,
+        session: Session,
+        entries: Sequence[Entry],
+        action: Action,
+        *,
+        held: bool = False,
     ) -> Work:
-        meter, live = Meter(), LiveText(partial(self._publish, claim, action), held=held)
+        meter, live = Meter(), LiveText(partial(self._publish, claim, silence, action), held=held)
         return Work(asyncio.create_task(self._perform(session, entries, action, live, meter)), live, meter)
-
-    def _bet(
-        self, claim: Claim, session: Session, entries: list[Entry], under_way: UnderWay, ahead: Sequence[Action]
-    ) -> None:
-        """Begin them on the session as it will be if the review under way lets the result stand."""
-        if presumed := presume(session):
-            then = advance(session, presumed)
-            begin = partial(self._begin, claim, then, (*entries, presumed), held=True)
-            under_way.bet(ahead, begin, may_lose(session))
 
     async def _commit(self, claim: Claim, session: Session, entries: list[Entry], events: Sequence[Event]) -> Session:
         for entry in await self._append(claim, session, events):
@@ -259,11 +264,13 @@ class Runner:
         instantiation = await self.executor.instantiate(request_for(session, action), on_event)
         return StepInstantiated(step_id=action.step_id, attempt=action.attempt, instantiation=instantiation)
 
-    async def _publish(self, claim: Claim, action: Action, text: str, restarted: bool) -> None:
+    async def _publish(self, claim: Claim, silence: Silence, action: Action, text: str, restarted: bool) -> bool:
+        if silence.lasts():
+            return False
         kind, step_id = name(action)
         attempt = getattr(action, "attempt", 1)
         delta = Delta(action=kind, step_id=step_id, attempt=attempt, epoch=claim.epoch, text=text, restarted=restarted)
-        await self.journal.publish(claim.session_id, delta)
+        return silence.note(heard=await self.journal.publish(claim.session_id, delta))
 
     async def _until_lost(self, claim: Claim) -> None:
         """Keep the lease; return when the session is no longer ours: taken over, cancelled or deleted."""

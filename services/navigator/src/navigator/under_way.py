@@ -5,7 +5,7 @@ will be, or when it costs more than the session may lose. Either way its cost is
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from navigator.policy import Action, Instantiate, Plan, Retrieve, ReviewStep
 from navigator.work import Work
@@ -57,6 +57,10 @@ class UnderWay:
         """What has ended, as soon as something that is due has, or the session is lost."""
         await asyncio.wait((lost, *(work.task for work in self._due.values())), return_when=asyncio.FIRST_COMPLETED)
         return {action: work.task.result() for action, work in self._due.items() if work.task.done()}
+
+    def is_all(self, ended: Collection[Action]) -> bool:
+        """Whether nothing goes on beside what has ended."""
+        return not self._ahead and len(ended) == len(self._due)
 
     def told(self, actions: Iterable[Action]) -> None:
         """Their events are committed."""

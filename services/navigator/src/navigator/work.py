@@ -1,13 +1,18 @@
 """An action under way: its task, and what it has cost so far, for the case that a change of plan stops it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from navigator.session import usage_of
 from reasonflux.contracts import Event, Tokens, Usage
+
+SILENCE_SECONDS = 0.1
+"""How long a session that nobody followed is taken to be followed by nobody."""
 
 
 class Meter:
@@ -33,15 +38,33 @@ class Meter:
         return max(self.spent, told, key=lambda usage: usage.all.total)
 
 
+class Silence:
+    """Where nobody listened a moment ago nobody is told again at once: most sessions are followed by nobody."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._until = clock, 0.0
+
+    def lasts(self) -> bool:
+        return self._clock() < self._until
+
+    def note(self, *, heard: bool) -> bool:
+        self._until = 0.0 if heard else self._clock() + SILENCE_SECONDS
+        return heard
+
+
 class LiveText:
     """An action's text on its way to those who follow. An engine never waits for them: what it says while one piece
-    is being sent goes with the next. Leaving the context sends the rest; a cancelled action says no more. `held`: the
-    text waits until it is released, or for ever.
+    is being sent goes with the next. What nobody heard is kept for whoever comes, and tried again after a pause.
+    Leaving the context sends the rest, where anybody listens; a cancelled action says no more. `held`: the text waits
+    until it is released, or for ever.
     """
 
-    def __init__(self, send: Callable[[str, bool], Awaitable[None]], *, held: bool = False) -> None:
-        self._send, self._held = send, held
+    def __init__(
+        self, send: Callable[[str, bool], Awaitable[bool]], *, held: bool = False, pause: float = SILENCE_SECONDS
+    ) -> None:
+        self._send, self._held, self._pause = send, held, pause
         self._text, self._void = "", False
+        self._over = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
 
     async def say(self, text: str) -> None:
@@ -62,6 +85,7 @@ class LiveText:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+        self._over.set()
         if self._held:  # its outcome will tell it all, if it ever counts
             self._text, self._void = "", False
         if self._sending is not None:
@@ -75,12 +99,23 @@ class LiveText:
 
     async def _send_all(self) -> None:
         while self._text or self._void:
-            if self._void:
-                self._void = False
-                await self._send("", True)
-            text, self._text = self._text, ""
-            if text:
-                await self._send(text, False)
+            text, void, self._text, self._void = self._text, self._void, "", False
+            heard = await self._send("", True) if void else True
+            if text and heard:
+                heard = await self._send(text, False)
+            if heard:
+                continue
+            if not self._void:  # else it started over meanwhile
+                self._text, self._void = text + self._text, void
+            if not await self._goes_on():
+                return
+
+    async def _goes_on(self) -> bool:
+        """After a pause, or as soon as the action ends: then its outcome tells it all."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pause):
+                await self._over.wait()
+        return not self._over.is_set()
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ _told_to_clients = HTTPBearer(
 )
 
 
-def visiting(request: Request, _: Annotated[object, Depends(_told_to_clients)]) -> Visit:
+async def visiting(request: Request, _: Annotated[object, Depends(_told_to_clients)]) -> Visit:
     """The visit that the door began. The second parameter is for the OpenAPI document only."""
     visit = request.state.visit
     assert isinstance(visit, Visit)

@@ -181,7 +181,7 @@ class OpenNavigator:
         )
 
 
-def opened(request: Request, visit: Visitor) -> OpenNavigator:
+async def opened(request: Request, visit: Visitor) -> OpenNavigator:
     """The navigator as this visit may use it."""
     found = getattr(request.app.state, "navigator_for", None)
     if found is None:

@@ -182,8 +182,9 @@ class MemoryJournal:
     async def leave(self, session_id: str) -> int:
         return self._here.leave(session_id)
 
-    async def publish(self, session_id: str, delta: Delta) -> None:
+    async def publish(self, session_id: str, delta: Delta) -> bool:
         self._tell(session_id, delta)
+        return bool(self._followers.get(session_id))
 
     async def wake(self, seconds: float = 10.0) -> None:
         if self._runnable:

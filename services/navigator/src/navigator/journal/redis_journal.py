@@ -7,7 +7,7 @@ Commands go through a bounded pool that queues when it is busy; live text and wa
 import hashlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
@@ -92,6 +92,8 @@ class RedisJournal:
         self._live = client(url, connections, Retry(NoBackoff(), 0))
         self._listener = Listener(self._live)
         self._here = Audience()
+        self._waking = AsyncExitStack()
+        self._hears_of_work = False
 
     async def create(
         self,
@@ -196,11 +198,13 @@ class RedisJournal:
         elsewhere = max(0, int(processes) - self._here.anybody(session_id))
         return self._here.leave(session_id) + elsewhere
 
-    async def publish(self, session_id: str, delta: Delta) -> None:
+    async def publish(self, session_id: str, delta: Delta) -> bool:
         with suppress(RedisError, OSError):
-            await self._live.publish(self._channel(session_id), delta.model_dump_json())
+            return bool(await self._live.publish(self._channel(session_id), delta.model_dump_json()))
+        return False
 
     async def wake(self, seconds: float = 10.0) -> None:
+        await self._hear_of_work()
         mailbox = Mailbox(deltas=False)
         async with self._listener.listening(f"{self._root}wake", mailbox, self._safety_read):
             mailbox.forget(LOOK_AGAIN)
@@ -276,9 +280,17 @@ class RedisJournal:
             await self._redis.ping()
 
     async def close(self) -> None:
+        await self._waking.aclose()
         await self._listener.close()
         await self._live.aclose()
         await self._redis.aclose()
+
+    async def _hear_of_work(self) -> None:
+        """From now on: who sleeps and wakes many times a second does not subscribe each time."""
+        if not self._hears_of_work:
+            self._hears_of_work = True
+            listening = self._listener.listening(f"{self._root}wake", Mailbox(deltas=False), self._safety_read)
+            await self._waking.enter_async_context(listening)
 
     def _audience(self, session_id: str) -> str:
         return f"{self._root}audience:{session_id}"

@@ -31,7 +31,7 @@ libraries_router = APIRouter(prefix="/v1/libraries", tags=["libraries"])
 router = APIRouter(prefix="/v1/templates", tags=["templates"], route_class=GuardedRoute)
 
 
-def opened_store(request: Request) -> OpenStore:
+async def opened_store(request: Request) -> OpenStore:
     store = getattr(request.app.state, "store", None)
     if store is None:
         raise ServiceUnavailable("the template store is still starting")
