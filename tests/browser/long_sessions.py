@@ -5,11 +5,13 @@ import asyncio
 from navigator.journal import MemoryJournal
 from reasonflux.contracts import (
     ActionKind,
+    Budget,
     Calculation,
     Candidate,
     Delta,
     Event,
     Instantiation,
+    Options,
     Outcome,
     PlanMade,
     Problem,
@@ -35,7 +37,7 @@ PROBLEM = Problem(text="Start with 1. Two hundred times, add the number of times
 
 async def finished(journal: MemoryJournal, template: ThoughtTemplate) -> None:
     """A session that has ended, of 602 events."""
-    await journal.create(LONG_ID, SessionStarted(problem=PROBLEM))
+    await journal.create(LONG_ID, started())
     claim = await journal.claim("nobody", 60.0)
     assert claim is not None
     each = [event for n in range(1, STEPS + 1) for event in of_step(n, template)]
@@ -45,7 +47,7 @@ async def finished(journal: MemoryJournal, template: ThoughtTemplate) -> None:
 
 async def flood(journal: MemoryJournal, session_id: str, rate: int, seconds: float, template: ThoughtTemplate) -> None:
     """A tenth of the events are committed, the others are live text."""
-    await journal.create(session_id, SessionStarted(problem=PROBLEM))
+    await journal.create(session_id, started())
     claim = await journal.claim("nobody", 600.0)
     assert claim is not None
     assert claim.session_id == session_id, "a worker of the house was faster"
@@ -65,6 +67,10 @@ async def flood(journal: MemoryJournal, session_id: str, rate: int, seconds: flo
                 await journal.publish(session_id, delta)
         await asyncio.sleep(0.005)
     await journal.commit(claim, last + 1, [SessionFinished(outcome=Outcome.UNSOLVED, explanation="enough")])
+
+
+def started() -> SessionStarted:
+    return SessionStarted(problem=PROBLEM, options=Options(budget=Budget(rounds=256, tokens=200_000)))
 
 
 def planned() -> PlanMade:

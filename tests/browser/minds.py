@@ -26,11 +26,15 @@ from navigator.planning import Profile
 from navigator.settings import Settings
 from navigator.testing import is_review, plan, review
 from reasonflux.contracts import (
+    Candidate,
     InstantiateEvent,
     InstantiateRequest,
     Instantiation,
     Message,
     Prompt,
+    Retrieval,
+    SearchRequest,
+    SearchResponse,
     ThoughtTemplate,
     Tokens,
 )
@@ -48,13 +52,35 @@ def create() -> FastAPI:
     app = build(
         journal=journal,
         llm=NavigatorLLM(FakeEngine(reply, pace=0.002), Profile.INSTRUCT),
-        templates=FakeTemplateStore([*templates, hostile(templates[0])]),
+        templates=Shelf([*templates, hostile(templates[0])]),
         executor=Executor(),
         keys=keys,
         settings=Settings(navigator_workers=4),
     )
     _add_doors(app, journal, keys, templates[0])
     return app
+
+
+class Shelf(FakeTemplateStore):
+    """Ranks by the name as much as by all words, and tells what matched, as the real store does."""
+
+    async def search(self, request: SearchRequest) -> SearchResponse:
+        wide = await super().search(request.model_copy(update={"top_k": 100}))
+        return SearchResponse(retrievals=tuple([await self._ranked(one, request.top_k) for one in wide.retrievals]))
+
+    async def _ranked(self, found: Retrieval, top_k: int) -> Retrieval:
+        rescored = (_rescored(one, found.query.name or found.query.text) for one in found.candidates)
+        best = tuple(sorted(rescored, key=lambda one: (-one.score, one.name))[:top_k])
+        fits = bool(best) and best[0].score >= 0.5
+        template = await self.get(best[0].template_id) if fits else None
+        return Retrieval(query=found.query, candidates=best, template=template)
+
+
+def _rescored(one: Candidate, asked: str) -> Candidate:
+    mine, theirs = (set(re.findall(r"[a-z0-9]+", text.lower())) for text in (asked, one.name))
+    named = len(mine & theirs) / max(1, len(mine | theirs))
+    told = {"parts": {"words": one.score, "name": named}, "matched": ("name",) if named >= 0.5 else ()}
+    return one.model_copy(update={"score": (one.score + named) / 2, **told})
 
 
 def library() -> list[ThoughtTemplate]:

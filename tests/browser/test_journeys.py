@@ -225,7 +225,7 @@ def test_everything_works_from_the_keyboard(view: Any, house: House) -> None:
     view.get_by_text("one event back, one event on").wait_for()
     view.keyboard.press("Escape")
     reached = tabbed(view, 60)
-    for wanted in ("ReasonFlux", "Sessions", "Replay", "Compare", "Keep", "prompt", "Evidence"):
+    for wanted in ("ReasonFlux", "Sessions", "Replay", "Compare", "Share", "prompt", "Evidence"):
         assert any(wanted in name for name in reached), (wanted, reached)
 
 
@@ -267,7 +267,7 @@ def test_a_session_is_kept_as_json_and_as_markdown(view: Any, house: House) -> N
     kept = {}
     for name in ("Save as JSON", "Save as Markdown"):
         if not view.get_by_role("button", name=name).is_visible():
-            view.get_by_role("button", name="Keep").click()
+            view.get_by_role("button", name="Share").click()
         with view.expect_download() as download:
             view.get_by_role("button", name=name).click()
         kept[name] = download.value.path().read_text()

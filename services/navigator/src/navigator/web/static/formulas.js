@@ -30,12 +30,18 @@ export function whenFormulasArrive(again) {
 
 /** The text as children of an element: words as text, formulas as MathML once the server has told them. */
 export function prose(text) {
-  if (!text) return "";
-  if (!SUSPECT.test(text) || text.length > 20_000) return text;
-  const pieces = known.get(text);
-  if (pieces) return pieces.map(shown);
-  if (pieces === undefined) want(text);
-  return text;
+  return piecesOf(text)?.map((piece, place) => shown(piece, place)) ?? text ?? "";
+}
+
+/** The same for a line: a formula that would stand by itself stands in the line as well. */
+export function inline(text) {
+  return piecesOf(text)?.map((piece, place) => shown({ ...piece, mathml: piece.mathml?.replace('display="block"', 'display="inline"') }, place)) ?? text ?? "";
+}
+
+function piecesOf(text) {
+  if (!text || !SUSPECT.test(text) || text.length > 20_000) return null;
+  if (!known.has(text)) want(text);
+  return known.get(text) ?? null;
 }
 
 /** What the shown formulas depend on: a view that uses `prose` and is memoised names it among its deps. */
@@ -43,10 +49,10 @@ export function formulasKnown() {
   return arrivals;
 }
 
-function shown(piece, place) {
-  if (!piece.mathml) return piece.text;
-  const made = leaf(`${place}:${piece.mathml}`, () => element(piece.mathml, piece.text));
-  return piece.mathml.includes('display="block"') ? h("span", { class: "display", tabindex: 0 }, made) : made;
+function shown({ text, mathml: markup }, place) {
+  if (!markup) return text;
+  const made = leaf(`${place}:${markup}`, () => element(markup, text));
+  return markup.includes('display="block"') ? h("span", { class: "display", tabindex: 0 }, made) : made;
 }
 
 function want(text) {
@@ -92,6 +98,34 @@ function rebuilt(from, depth) {
     if (child.nodeType === Node.TEXT_NODE) made.append(child.data);
     else if (child.nodeType === Node.ELEMENT_NODE) made.append(rebuilt(child, depth + 1));
   }
+  return ROOTS.has(from.localName) && !drawsRoots() ? spelledOut(made) : made;
+}
+
+const ROOTS = new Set(["msqrt", "mroot"]);
+let rootsAreDrawn;
+
+/** Without a font for mathematics a browser leaves the sign of a root out: 14 + √5 would read 14 + 5. */
+function drawsRoots() {
+  if (rootsAreDrawn === undefined) {
+    const probe = mathElement("math", mathElement("msqrt", mathElement("mspace")));
+    probe.setAttribute("class", "probe");
+    document.body.append(probe);
+    rootsAreDrawn = probe.firstChild.getBoundingClientRect().width > 0;
+    probe.remove();
+  }
+  return rootsAreDrawn;
+}
+
+/** √(…), with the root's degree before it. */
+function spelledOut(root) {
+  const [radicand, degree] = root.localName === "mroot" ? root.children : [mathElement("mrow", ...root.childNodes)];
+  const before = degree ? [mathElement("msup", mathElement("mrow"), degree)] : [];
+  return mathElement("mrow", ...before, mathElement("mo", "√"), mathElement("mo", "("), radicand, mathElement("mo", ")"));
+}
+
+function mathElement(name, ...kids) {
+  const made = document.createElementNS(MATHML, name);
+  made.append(...kids);
   return made;
 }
 

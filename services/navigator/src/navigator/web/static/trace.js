@@ -61,7 +61,7 @@ const TELLS = {
     const struck = before.steps.filter((state) => isStruck(state, trace.session)).map(({ step }) => step.id);
     const plan = { seq, kind: "revised", after: step_id, reason: review.reason, struck, added: ids(review.remainder) };
     const reopened = opened(steps, review.remainder, at);
-    for (const id of struck) reopened.set(id, { ...reopened.get(id), struck: { seq, reason: review.reason } });
+    for (const id of struck) reopened.set(id, { ...reopened.get(id), struck: { seq, after: step_id } });
     return { steps: reopened, last, plans: [...trace.plans, plan] };
   },
   "action.failed": (trace, { action, step_id, failure, usage }, { seq, at }) => {

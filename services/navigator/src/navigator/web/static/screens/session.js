@@ -16,6 +16,7 @@ export function open({ id, asked }, app) {
     live: new Map(),
     at: place(asked),
     line: "opening",
+    waited: 0,
     error: null,
     said: "",
     statements: [],
@@ -28,6 +29,12 @@ export function open({ id, asked }, app) {
   };
   let replayed = { at: null, trace: null };
   let timer = 0;
+  let heardAt = performance.now();
+  const clock = setInterval(() => {
+    if (state.line !== "live") return;
+    state.waited = performance.now() - heardAt;
+    app.draw();
+  }, 1000);
 
   const act = {
     async cancel() {
@@ -144,6 +151,8 @@ export function open({ id, asked }, app) {
     return {
       signal: stop.signal,
       onEntry(entry) {
+        heardAt = performance.now();
+        state.waited = 0;
         state.trace = tell(state.trace, entry);
         state.live = settled(state.live, entry.event);
         app.draw();
@@ -177,6 +186,7 @@ export function open({ id, asked }, app) {
     },
     close() {
       clearInterval(timer);
+      clearInterval(clock);
       stop.abort();
     },
     key: (event) => keys(event, state, act),
@@ -200,6 +210,7 @@ function keys(event, state, act) {
   switch (event.key) {
     case "[": act.moveTo(at - 1); return true;
     case "]": act.moveTo(at + 1); return true;
+    case "Escape": if (!state.share) return false; act.share(false); return true;
     case "Home": act.moveTo(1); return true;
     case "End": act.moveTo(null); return true;
     case " ": if (onControl) return false; act.play(); return true;

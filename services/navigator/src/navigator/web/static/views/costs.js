@@ -42,6 +42,7 @@ function budget({ options: { budget: whole }, usage, rounds, started_at: start, 
     h("dl", { class: "totals" },
       figure("Rounds", rounds, whole.rounds, count(rounds)),
       figure("Tokens", total(spent), whole.tokens, count(total(spent))),
+      whole.completion_tokens !== null && figure("Written", spent.completion, whole.completion_tokens, count(spent.completion)),
       figure("Time", took, whole.seconds, seconds(took * 1000))),
     h("p", { class: "note" },
       `${some(spent.calls, "engine call")} · ${count(spent.cached)} of ${count(spent.prompt)} prompt tokens came from the cache`),
@@ -50,7 +51,8 @@ function budget({ options: { budget: whole }, usage, rounds, started_at: start, 
 
 function figure(name, used, whole, said) {
   const share = whole ? Math.min(1, used / whole) : 1;
-  const left = { Rounds: count(Math.max(0, whole - used)), Tokens: count(Math.max(0, whole - used)), Time: seconds(Math.max(0, whole - used) * 1000) }[name];
+  const rest = Math.max(0, whole - used);
+  const left = name === "Time" ? seconds(rest * 1000) : count(rest);
   return [
     h("dt", null, name),
     h("dd", null, h("b", null, said), h("span", { class: "left" }, ` ${left} left`),
@@ -65,12 +67,12 @@ function bars(rows, start, end, growing) {
   const span = growing ? 1.5 ** Math.ceil(Math.log(took) / Math.log(1.5)) : took;
   return h("div", { class: "bars-frame" },
     h("ul", { class: "legend", "aria-hidden": "true" },
-      h("li", { "data-role": "navigator" }, "navigator"), h("li", { "data-role": "executor" }, "executor"), h("li", { "data-role": "cached" }, "cached")),
+      h("li", { "data-role": "navigator" }, "navigator"), h("li", { "data-role": "executor" }, "executor"), h("li", { "data-role": "store" }, "store"), h("li", { "data-role": "cached" }, "cached")),
     h("div", { class: rows.length > 14 ? "bars scroller tall" : "bars scroller", tabindex: 0, role: "region", "aria-label": "Cost of each step" },
       h("table", null,
         h("caption", { class: "visually-hidden" }, "Tokens and time of each step"),
         h("colgroup", null, h("col", { class: "col-step" }), h("col", { class: "col-tokens" }), h("col", null)),
-        h("thead", { class: "visually-hidden" }, h("tr", null, ["Step", "Tokens", "Time"].map((name) => h("th", { scope: "col" }, name)))),
+        h("thead", null, h("tr", null, ["Step", "Tokens", "When"].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", null, rows.map((row) => memo(row.id, barRow, row, most, start, span))))));
 }
 
@@ -81,7 +83,7 @@ function barRow({ id, exchanges, roles, struck }, most, start, span) {
     h("td", { class: "tokens" },
       h("span", { class: "bar-line" }, ["navigator", "executor"].map((role) => [
         part(role, total(roles[role]) - roles[role].cached, most), part(`${role} cached`, roles[role].cached, most)])),
-      h("span", { class: "number" }, count(sum))),
+      h("span", { class: "number" }, sum > 0 && count(sum))),
     h("td", { class: "when" },
       h("span", { class: "when-line" }, exchanges.map(({ seq, role, since, at }) => h("span", {
         key: seq, class: `stint ${role}`,

@@ -24,7 +24,14 @@ function given({ uses }, statements) {
     h("dl", { class: "given" }, seen.map(({ id, text }) => [h("dt", null, id), h("dd", null, prose(text))])));
 }
 
+/** What a store may tell of a candidate beyond its score. */
+const TOLD = [
+  ["Matched", ({ matched }) => matched.map((field) => [h("span", { class: "tag" }, field), " "])],
+  ["Parts", ({ parts }) => Object.entries(parts).map(([part, value]) => h("span", { class: "part" }, `${part} `, h("b", null, value.toFixed(2))))],
+];
+
 function search({ query, candidates, template }, library, id) {
+  const told = TOLD.filter(([, read]) => candidates.some((one) => read(one).length));
   return h("section", null,
     h("h4", null, "What was looked for"),
     h("p", { class: "query" },
@@ -34,18 +41,18 @@ function search({ query, candidates, template }, library, id) {
       ? h("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": `Candidates for step ${id}` },
         h("table", { class: "candidates" },
           h("caption", { class: "visually-hidden" }, "Candidates by score"),
-          h("thead", null, h("tr", null, ["Candidate", "Score", "Matched", "Parts"].map((name) => h("th", { scope: "col" }, name)))),
-          h("tbody", null, candidates.map((one) => candidate(one, template, library)))))
+          h("thead", null, h("tr", null, ["Candidate", "Score", ...told.map(([name]) => name)].map((name) => h("th", { scope: "col" }, name)))),
+          h("tbody", null, candidates.map((one) => candidate(one, template, library, told)))))
       : h("p", { class: "none" }, template ? "Asked for by its id: nothing was searched." : "Nothing was found."),
     !template && candidates.length > 0 && h("p", { class: "none" }, "The best score did not reach the threshold: the step went without a template."));
 }
 
-function candidate({ template_id: id, name, score, matched, parts }, chosen, library) {
+function candidate(one, chosen, library, told) {
+  const { template_id: id, name, score } = one;
   return h("tr", { class: chosen?.id === id ? "chosen" : null },
     h("td", null, h("a", { href: link.template(library, id) }, name), chosen?.id === id && h("span", { class: "mark" }, " chosen")),
-    h("td", { class: "score" }, meter(score), h("span", null, score.toFixed(3))),
-    h("td", null, matched.map((field) => [h("span", { class: "tag" }, field), " "])),
-    h("td", { class: "parts" }, Object.entries(parts).map(([part, value]) => h("span", { class: "part" }, `${part} `, h("b", null, value.toFixed(2))))));
+    h("td", null, h("span", { class: "scored" }, h("span", null, score.toFixed(3)), meter(score))),
+    told.map(([name, read]) => h("td", { class: name.toLowerCase() }, read(one))));
 }
 
 export function meter(share) {

@@ -7,12 +7,12 @@ export function exchangeDetail(found) {
   if (found.error) return h("p", { class: "failure", role: "alert" }, found.error.message, found.error.hint && `: ${found.error.hint}`);
   return h("div", { class: "exchange" },
     found.messages.map(({ role, content }) => said(role, content)),
-    found.reply === null ? h("p", { class: "none" }, "There was no reply that could be used.") : said("reply", pretty(found.reply)));
+    found.reply === null ? h("p", { class: "none" }, "There was no reply that could be used.") : said("reply", pretty(found.reply), found.role === "executor" ? "reply, as it was kept" : "reply"));
 }
 
-function said(role, content) {
-  return h("div", { class: "message", "data-role": role }, h("span", { class: "message-role" }, role),
-    h("pre", { tabindex: 0, "aria-label": role }, content));
+function said(role, content, name = role) {
+  return h("div", { class: "message", "data-role": role }, h("span", { class: "message-role" }, name),
+    h("pre", { tabindex: 0, "aria-label": name }, content));
 }
 
 function pretty(reply) {

@@ -1,6 +1,7 @@
 // The problem's field, how to solve it, and what was asked last.
 
 import { h } from "../dom.js";
+import { inline } from "../formulas.js";
 import { link } from "../routes.js";
 import { sessionRows } from "./sessions.js";
 import { tick, trouble } from "./shell.js";
@@ -20,7 +21,7 @@ export function homePage(state, act) {
     form(state, act),
     h("div", { class: "examples" },
       h("h2", null, "For example"),
-      h("ul", null, EXAMPLES.map((text) => h("li", null, h("button", { class: "example-problem", onclick: () => act.change({ problem: text }) }, text))))),
+      h("ul", null, EXAMPLES.map((text) => h("li", null, h("button", { class: "example-problem", onclick: () => act.change({ problem: text }) }, inline(text)))))),
     state.recent?.length > 0 && h("section", { class: "recent", "aria-labelledby": "recent-title" },
       h("h2", { id: "recent-title" }, "Lately"), sessionRows(state.recent),
       h("p", null, h("a", { href: link.sessions }, "All sessions"))));

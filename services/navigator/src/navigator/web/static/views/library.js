@@ -29,7 +29,7 @@ export function libraryPage(state, act) {
       h("div", { class: "found" },
         h("div", { class: "search", role: "search" },
           h("input", { type: "search", value: asked.q ?? "", placeholder: "What do you want to do? e.g. sum of a geometric series", "aria-label": "Search the library", "data-first": true, oninput: (event) => act.ask({ q: event.target.value }) }),
-          h("select", { "aria-label": "Order", disabled: Boolean(asked.q), onchange: (event) => act.ask({ sort: event.target.value }) },
+          !asked.q && h("select", { "aria-label": "Order", onchange: (event) => act.ask({ sort: event.target.value }) },
             Object.entries(SORTS).map(([name, said]) => h("option", { value: name, selected: (asked.sort ?? "name") === name }, said)))),
         h("p", { class: "figures", role: "status" }, summary(found, state, asked)),
         h("ul", { class: "template-rows" }, found.slice(0, state.shown).map(({ card, candidate }) => memo(card.id, row, card, candidate ?? null, state.use.get(card.id) ?? null, state.library, state.found?.template?.id === card.id && Boolean(candidate)))),
@@ -64,7 +64,7 @@ function row(card, candidate, use, library, best) {
       h("p", null, prose(card.description)),
       h("p", { class: "tags" }, (candidate?.matched.length ? candidate.matched.map((field) => `matched: ${field}`) : card.tags).map((tag) => [h("span", { class: "tag" }, tag), " "]))),
     h("div", { class: "template-use" },
-      candidate && h("p", { class: "score" }, meter(candidate.score), h("span", null, candidate.score.toFixed(3))),
+      candidate && h("p", { class: "scored" }, h("span", null, candidate.score.toFixed(3)), meter(candidate.score)),
       use && h("p", { class: "figures" }, `${some(use.steps, "step")}, ${percent(use.done / use.steps)} stood`)));
 }
 

@@ -1,7 +1,7 @@
 // The plan: what the navigator took the problem for, the trajectory as a graph, and every change of it.
 
 import { h, memo } from "../dom.js";
-import { prose } from "../formulas.js";
+import { formulasKnown, inline, prose } from "../formulas.js";
 import { depths, layout } from "../graph.js";
 import { resultOf, total } from "../fold.js";
 import { running } from "../trace.js";
@@ -46,18 +46,18 @@ function exchangeLine({ seq, kind, added, exchange }, exchanges, act) {
 /** What was struck out, what came instead, and why. */
 function revision(change, session) {
   const goal = (id) => session.steps.find(({ step }) => step.id === id)?.step.goal ?? "";
-  return h("div", { class: "revision", key: `revision:${change.seq}` },
+  return h("div", { class: "revision", key: `revision:${change.seq}`, id: `change-${change.seq}` },
     h("p", { class: "revision-why" }, h("strong", null, `The plan changed after step ${change.after}. `), prose(change.reason)),
     h("div", { class: "revision-sides" },
       h("div", null,
         h("h3", null, "Struck out"),
         change.struck.length
-          ? h("ul", null, change.struck.map((id) => h("li", null, h("del", null, `${id}. `, prose(goal(id))))))
+          ? h("ul", null, change.struck.map((id) => h("li", null, h("del", null, `${id}. `, inline(goal(id))))))
           : h("p", { class: "none" }, "nothing")),
       h("div", null,
         h("h3", null, "Instead"),
         change.added.length
-          ? h("ul", null, change.added.map((id) => h("li", null, h("ins", null, `${id}. `, prose(goal(id))))))
+          ? h("ul", null, change.added.map((id) => h("li", null, h("ins", null, `${id}. `, inline(goal(id))))))
           : h("p", { class: "none" }, "nothing: no other way was seen"))));
 }
 
@@ -70,7 +70,7 @@ function graph(session) {
     h("div", { class: "canvas", style: { width: `${width}px`, height: `${height}px` } },
       h("svg", { width, height, "aria-hidden": "true" },
         edges.map((edge) => memo(edge.key, edgeView, edge, edgeClass(states.get(edge.to), busy)))),
-      nodes.map((node) => memo(node.id, nodeView, node, states.get(node.id), size, dense, busy.has(node.id)))));
+      nodes.map((node) => memo(node.id, nodeView, node, states.get(node.id), size, dense, busy.has(node.id), formulasKnown()))));
 }
 
 let drawn = null;
@@ -107,6 +107,6 @@ function nodeView({ id, x, y }, state, size, dense, busy) {
   const label = `Step ${id}: ${step.goal}, ${busy ? "under way" : phase}`;
   return h("a", { class: "node", href: `#step-${id}`, style, "data-phase": busy ? "busy" : phase, "aria-label": label },
     h("span", { class: "node-id" }, id),
-    !dense && h("span", { class: "node-goal" }, short(step.goal, 70)),
+    !dense && h("span", { class: "node-goal" }, inline(step.goal)),
     !dense && result !== null && h("span", { class: "node-result" }, short(result, 18)));
 }

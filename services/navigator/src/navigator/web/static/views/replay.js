@@ -21,6 +21,12 @@ function eventLine(entry, start, place, act) {
       h("span", { class: "event-when" }, seconds(Date.parse(entry.at) - start))));
 }
 
+const SIGNS = { first: "M4 4v8M12 4 6 8l6 4z", before: "M10.5 4 5.5 8l5 4z", play: "M5 3l8 5-8 5z", pause: "M5.5 3.5v9M10.5 3.5v9", next: "M5.5 4l5 4-5 4z" };
+
+function sign(path) {
+  return h("svg", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true", class: "sign" }, h("path", { d: path }));
+}
+
 export function replayBar(state, act, trace, replaying) {
   const { entries } = state.trace;
   if (!replaying && !state.playing) return null;
@@ -33,10 +39,10 @@ export function replayBar(state, act, trace, replaying) {
       asked && h("button", { class: "link", onclick: () => act.exchange(entry.seq), "aria-expanded": String(state.exchanges.has(entry.seq)) }, "What did it know?")),
     asked && state.exchanges.has(entry.seq) && h("div", { class: "replay-exchange" }, exchangeDetail(state.exchanges.get(entry.seq))),
     h("div", { class: "replay-ways" },
-      h("button", { onclick: () => act.moveTo(1), "aria-label": "First event" }, "⏮"),
-      h("button", { onclick: () => act.moveTo(at - 1), "aria-label": "Event before", disabled: at <= 1 }, "◀"),
-      h("button", { onclick: act.play, "aria-label": state.playing ? "Pause" : "Play" }, state.playing ? "❚❚" : "▶▶"),
-      h("button", { onclick: () => act.moveTo(at + 1), "aria-label": "Next event", disabled: at >= entries.length }, "▶"),
+      h("button", { onclick: () => act.moveTo(1), "aria-label": "First event", disabled: at <= 1 }, sign(SIGNS.first)),
+      h("button", { onclick: () => act.moveTo(at - 1), "aria-label": "Event before", disabled: at <= 1 }, sign(SIGNS.before)),
+      h("button", { onclick: act.play, "aria-label": state.playing ? "Pause" : "Play" }, sign(state.playing ? SIGNS.pause : SIGNS.play)),
+      h("button", { onclick: () => act.moveTo(at + 1), "aria-label": "Next event", disabled: at >= entries.length }, sign(SIGNS.next)),
       h("input", { type: "range", min: 1, max: entries.length, value: at, "aria-label": "Event", "aria-valuetext": `${at}: ${happened(entry)}`,
         oninput: (event) => act.moveTo(Number(event.target.value)) }),
       h("button", { onclick: () => act.moveTo(null) }, "To the present")));

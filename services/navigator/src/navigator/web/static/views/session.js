@@ -19,7 +19,7 @@ export function sessionPage(state, act, trace) {
   const busy = running(session);
   return h("div", { class: "session", "data-replaying": replaying },
     h("div", { class: "story" },
-      head(state, act, session, trace, busy),
+      head(state, act, session, trace, busy, replaying),
       trouble(state.error),
       memo("turns", turns, session.turns, formulasKnown()),
       memo("plan", plan, session, trace.plans, trace.steps, live.get(liveKey("plan", null))?.text ?? "", state.exchanges, act, formulasKnown()),
@@ -32,7 +32,7 @@ export function sessionPage(state, act, trace) {
     replayBar(state, act, trace, replaying));
 }
 
-function head(state, act, session, trace, busy) {
+function head(state, act, session, trace, busy, replaying) {
   const long = session.problem.text.length > 420;
   return h("header", { class: "problem" },
     h("p", { class: "eyebrow" },
@@ -41,7 +41,7 @@ function head(state, act, session, trace, busy) {
       !session.options.retrieve && " · without templates", !session.options.review && " · without reviews"),
     h("h1", { class: long ? "statement long" : "statement" }, prose(session.problem.text)),
     h("div", { class: "standing" },
-      status(state, session, trace, busy),
+      status(state, session, trace, busy, replaying),
       h("div", { class: "tools" },
         !session.outcome && state.line !== "ended" && h("button", { class: "danger", onclick: act.cancel }, "Cancel"),
         h("button", { onclick: act.play, "aria-pressed": String(state.playing) }, state.playing ? "Pause" : "Replay"),
@@ -50,21 +50,21 @@ function head(state, act, session, trace, busy) {
     state.said && h("p", { class: "said", role: "status" }, state.said));
 }
 
-function status(state, session, trace, busy) {
+function status(state, session, trace, busy, replaying) {
   const spent = session.usage.navigator.prompt + session.usage.navigator.completion + session.usage.executor.prompt + session.usage.executor.completion;
-  const took = Date.parse(session.updated_at) - trace.start;
+  const took = Date.parse(session.updated_at) - trace.start + (session.outcome || replaying ? 0 : state.waited);
   const doing = { waiting: "The line is broken; trying again", broken: "Not connected" }[state.line];
-  const word = session.outcome ? OUTCOMES[session.outcome] : doing ?? (busy.size ? `Working on ${some(busy.size, "step")}` : "Planning");
-  return h("p", { class: "status", role: "status", "data-outcome": session.outcome ?? "running" },
+  const word = session.outcome ? OUTCOMES[session.outcome] : replaying ? "Looking back" : doing ?? (busy.size ? `Working on ${some(busy.size, "step")}` : "Planning");
+  return h("p", { class: "status", "data-outcome": session.outcome ?? (replaying ? "replayed" : "running") },
     h("span", { class: "light", "aria-hidden": "true" }),
-    h("strong", null, word),
+    h("strong", { role: "status" }, word),
     session.answer !== null && session.outcome === "solved" ? [" ", h("a", { class: "short-answer", href: "#answer" }, short(session.answer, 40))] : null,
     h("span", { class: "figures" }, ` ${seconds(took)} · ${some(session.rounds, "round")} · ${count(spent)} tokens`));
 }
 
 function share(state, act, session) {
   return h("div", { class: "menu" },
-    h("button", { onclick: () => act.share(!state.share), "aria-expanded": String(state.share) }, "Keep"),
+    h("button", { onclick: () => act.share(!state.share), "aria-expanded": String(state.share) }, "Share"),
     state.share && h("div", { class: "menu-list" },
       h("button", { onclick: act.copyLink }, "Copy link"),
       h("button", { onclick: act.saveJson }, "Save as JSON"),

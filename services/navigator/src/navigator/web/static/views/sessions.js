@@ -1,7 +1,7 @@
 // Sessions in a list.
 
 import { h } from "../dom.js";
-import { prose } from "../formulas.js";
+import { inline } from "../formulas.js";
 import { link } from "../routes.js";
 import { OUTCOMES, count, moment, seconds, short } from "../words.js";
 import { trouble } from "./shell.js";
@@ -17,6 +17,11 @@ export function sessionsPage(state, act) {
     state.cursor && h("button", { onclick: act.more }, "Show older ones"));
 }
 
+/** As much of a problem as a list has room for. */
+export function excerpt(problem) {
+  return inline(problem.length > 700 ? short(problem, 300) : problem);
+}
+
 /** Rows for sessions as the API lists them; with `choosing`, each can be ticked. */
 export function sessionRows(found, choosing) {
   if (!found.length) return null;
@@ -26,7 +31,7 @@ export function sessionRows(found, choosing) {
       onchange: (event) => choosing.choose(one.id, event.target.checked),
     }),
     h("div", { class: "session-asked" },
-      h("a", { href: link.session(one.id) }, prose(short(one.problem, 220))),
+      h("a", { href: link.session(one.id) }, excerpt(one.problem)),
       h("p", { class: "figures" }, `${moment(one.started_at)} · ${count(spent(one.usage))} tokens · ${seconds(Date.parse(one.updated_at) - Date.parse(one.started_at))}`)),
     h("p", { class: "session-told" }, h("span", { class: "light", "aria-hidden": "true" }),
       one.answer !== null ? h("b", null, short(one.answer, 32)) : OUTCOMES[one.outcome] ?? "Under way",

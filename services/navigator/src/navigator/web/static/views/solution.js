@@ -10,7 +10,7 @@ export function solutionPage({ id, session, error }, read) {
   if (!session) return h("div", { class: "waiting" }, trouble(error, read) ?? h("p", { role: "status" }, "Opening the session…"));
   const carried = session.steps.filter(({ phase, instantiations }) => phase !== "dropped" && instantiations.length);
   return h("article", { class: "solution" },
-    h("p", { class: "screen-only" }, h("a", { href: link.session(id) }, "← The trace"), " ", h("button", { onclick: () => window.print() }, "Print")),
+    h("p", { class: "screen-only solution-tools" }, h("a", { href: link.session(id) }, "← The trace"), h("button", { onclick: () => window.print() }, "Print")),
     h("h1", { class: "statement" }, prose(session.problem.text)),
     session.abstraction && h("p", { class: "abstraction" }, prose(session.abstraction)),
     h("ol", { class: "worked" }, carried.map(worked)),
@@ -24,7 +24,7 @@ function worked({ step, retrieval, instantiations }) {
     h("h2", null, prose(step.goal)),
     retrieval?.template && h("p", { class: "by" }, `By ${retrieval.template.name}.`),
     reasoning && h("p", null, prose(reasoning)),
-    calculations.map(({ statement, value, error }) => h("p", { class: "line" }, formula(statement), error ? ` (${error.message})` : [" → ", h("b", null, value)])),
+    calculations.map(({ statement, value, error }) => h("p", { class: "line" }, formula(statement), error ? ` (${error.message})` : [" = ", h("b", null, value)])),
     failure ? h("p", null, `No result: ${failure.message}`) : h("p", { class: "result" }, "So r", h("sub", null, step.id), " = ", h("b", null, result)));
 }
 

@@ -1,7 +1,7 @@
 // One step: what it was to find, what was calculated, what became of it. Its evidence is a click away.
 
 import { h } from "../dom.js";
-import { formula, prose } from "../formulas.js";
+import { formula, inline, prose } from "../formulas.js";
 import { resultOf, total } from "../fold.js";
 import { count, seconds } from "../words.js";
 import { evidence } from "./evidence.js";
@@ -17,7 +17,7 @@ export function step(state, told, library, live, busy, open, exchanges, statemen
   return h("li", { class: "step", id: `step-${id}`, "data-phase": busy ? "busy" : phase, "data-step": id, tabindex: -1 },
     h("header", { class: "step-head" },
       h("span", { class: "step-id", "aria-hidden": "true" }, id),
-      h("h3", null, h("span", { class: "visually-hidden" }, `Step ${id}: `), struck ? h("del", null, prose(goal)) : prose(goal)),
+      h("h3", null, h("span", { class: "visually-hidden" }, `Step ${id}: `), struck ? h("del", null, inline(goal)) : inline(goal)),
       result !== null && h("span", { class: "step-result" }, h("span", { class: "visually-hidden" }, "Result "), result),
       result === null && h("span", { class: "step-phase" }, busy ? working(state) : phase === "done" ? "no result" : PHASES[phase])),
     h("p", { class: "step-by" },
@@ -26,12 +26,13 @@ export function step(state, told, library, live, busy, open, exchanges, statemen
         : retrieval ? "no template fits well enough" : state.step.query ? "looking for a template" : "without a template",
       uses(state.step, statements),
       cost(told)),
-    struck && told?.struck?.reason && h("p", { class: "struck-why" }, "Struck out: ", prose(told.struck.reason)),
+    struck && told?.struck && h("p", { class: "struck-why" }, "Struck out by ", h("a", { href: `#change-${told.struck.seq}` }, `the change of plan after step ${told.struck.after}`)),
     instantiations.slice(0, -1).map((one, n) => attempt(one, reviews[n], n + 1)),
     last && carriedOut(last),
-    live && h("p", { class: "writing", "aria-live": "off" }, live.slice(-1200)),
-    reviews.length >= instantiations.length && reviews.length ? verdict(reviews.at(-1)) : null,
-    h("button", { class: "link evidence-toggle", onclick: () => act.toggle(id), "aria-expanded": String(open) }, open ? "Hide the evidence" : "Evidence"),
+    live && h("p", { class: "writing", "aria-live": "off" }, live.slice(-1200).trimStart()),
+    (!struck || told?.exchanges.length > 0) && h("div", { class: "step-foot" },
+      reviews.length >= instantiations.length && reviews.length ? verdict(reviews.at(-1)) : null,
+      h("button", { class: "link evidence-toggle", onclick: () => act.toggle(id), "aria-expanded": String(open) }, open ? "Hide the evidence" : "Evidence")),
     open && evidence(state, told, library, exchanges, statements, act));
 }
 
@@ -54,7 +55,7 @@ function cost(told) {
   if (!told?.exchanges.length) return null;
   const tokens = told.exchanges.reduce((sum, { tokens: spent }) => sum + total(spent), 0);
   const spent = told.exchanges.reduce((sum, { since, at }) => sum + at - since, 0);
-  return h("span", { class: "figures" }, `${count(tokens)} tokens · ${seconds(spent)}`);
+  return h("span", { class: "figures" }, `${tokens ? `${count(tokens)} tokens · ` : ""}${seconds(spent)}`);
 }
 
 function carriedOut({ reasoning, calculations, failure }) {
@@ -88,5 +89,5 @@ const VERDICTS = { continue: "stands", retry: "try again", revise: "change the p
 function verdict({ verdict: said, reason, answer }) {
   const word = said === "finish" && answer === null ? "cannot be solved" : VERDICTS[said];
   return h("p", { class: "verdict", "data-verdict": said === "finish" && answer === null ? "none" : said },
-    h("span", { class: "verdict-word" }, word), reason && [" ", h("q", null, prose(reason))]);
+    h("span", { class: "verdict-word" }, word), reason && [" ", h("q", null, inline(reason))]);
 }
