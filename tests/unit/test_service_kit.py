@@ -200,6 +200,15 @@ async def test_a_body_that_is_not_json_is_said_so(http: httpx.AsyncClient) -> No
     assert "not valid JSON" in error_of(answer).message
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
+async def test_json_that_is_not_marked_as_json_is_told_the_header(http: httpx.AsyncClient, kind: str) -> None:
+    answer = await http.post("/sessions", content=json.dumps({"problem": SECRET}), headers={"content-type": kind})
+    assert answer.status_code == 400
+    assert error_of(answer).param == "body"
+    assert "Content-Type: application/json" in (error_of(answer).hint or "")
+    assert SECRET not in answer.text
+
+
 async def test_unknown_paths_and_methods_have_the_same_body(http: httpx.AsyncClient) -> None:
     missing, wrong = await http.get("/nowhere"), await http.delete("/items/1")
     assert (missing.status_code, error_of(missing).type) == (404, "not_found")

@@ -5,19 +5,19 @@ import sys
 from typing import Any
 
 import litellm
+from litellm.router import Router
 
 url, good, busy, problem = sys.argv[1:]
 messages = [{"role": "user", "content": problem}]
 
 
-def ask(key: str, model: str = "reasonflux", provider: str = "hosted_vllm", **more: Any) -> Any:
-    at: Any = {"model": f"{provider}/{model}", "api_base": f"{url}/v1", "api_key": key}
-    return litellm.completion(**at, messages=messages, **more)
+def at(key: str, model: str = "reasonflux") -> dict[str, Any]:
+    return {"model": f"hosted_vllm/{model}", "api_base": f"{url}/v1", "api_key": key}
 
 
 def refused(key: str, model: str = "reasonflux") -> dict[str, Any] | None:
     try:
-        ask(key, model, max_retries=0)
+        litellm.completion(**at(key, model), messages=messages)
     except litellm.exceptions.APIError as error:
         raise SystemExit(f"not told apart: {error!r}") from error
     except Exception as error:
@@ -26,4 +26,6 @@ def refused(key: str, model: str = "reasonflux") -> dict[str, Any] | None:
 
 
 report = {"bad key": refused("wrong"), "no such model": refused(good, "poems"), "too many": refused(busy)}
-print(json.dumps({**report, "answer": ask(busy, provider="openai").choices[0].message.content}))
+patient = Router(model_list=[{"model_name": "maths", "litellm_params": at(busy)}])
+answer: Any = patient.completion(model="maths", messages=messages)
+print(json.dumps({**report, "answer": answer.choices[0].message.content}))

@@ -179,9 +179,12 @@ async def _failed(_: Request, error: Exception) -> Response:
     return error_response(error)
 
 
-async def _misfit(_: Request, error: Exception) -> Response:
+async def _misfit(request: Request, error: Exception) -> Response:
     """A body, path or query that does not fit: name the first field at fault, why, and how many more there are."""
     assert isinstance(error, RequestValidationError)
+    if error.errors()[0]["type"] == "model_attributes_type" and "json" not in request.headers.get("content-type", ""):
+        hint = "send it with the header 'Content-Type: application/json'"
+        return failure_response(InvalidRequest("body: it is not marked as JSON", hint=hint).failure, param="body")
     faults = [_fault(fault) for fault in error.errors()]
     param, reason = faults[0]
     others = f" (and {len(faults) - 1} more: {', '.join(field for field, _ in faults[1:6])})" if faults[1:] else ""
