@@ -1,7 +1,7 @@
 """The loop that touches the world, on a journal in memory: what overlaps, what stops, and what is written down."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from reasonflux.contracts import (
     ActionKind,
     Budget,
     Entry,
+    Event,
     FailureKind,
     InstantiateEvent,
     InstantiateRequest,
@@ -160,6 +161,24 @@ async def test_time_in_the_queue_counts_against_the_deadline() -> None:
     assert session.last_failure is not None
     assert session.last_failure.kind is FailureKind.BUDGET_EXHAUSTED
     assert session.usage.all.calls == 0
+
+
+async def test_the_end_is_committed_with_the_review_that_leads_to_it() -> None:
+    commits: list[int] = []
+
+    class Counting(MemoryJournal):
+        async def commit(self, claim: Claim, expected_next: int, events: Sequence[Event]) -> tuple[Entry, ...]:
+            commits.append(len(events))
+            return await super().commit(claim, expected_next, events)
+
+    journal = Counting()
+    claim = await claimed(journal)
+    replies = script([plan(step("find it", "s1"))], [review("finish", answer="r1")])
+    await runner(journal, replies, ["3"]).run(claim)
+    entries = await journal.read("s")
+
+    assert types(list(entries))[-2:] == ["step.reviewed", "session.finished"]
+    assert commits[-1] == 2
 
 
 async def test_what_a_stopped_call_has_cost_is_counted_once() -> None:
