@@ -28,7 +28,8 @@ from evaluation.solving.chains import by_chat
 from evaluation.solving.means import Means
 from evaluation.solving.model import Limits, Meter, Model
 from evaluation.solving.solver import Solver
-from evaluation.strategies.reasonflux import ReasonFlux
+from evaluation.strategies.catalogue import parse
+from evaluation.strategies.reasonflux import ReasonFlux, by_trajectory
 from navigator.testing import is_review, on_fakes, opened, plan, review, step
 from reasonflux.client import NavigatorClient
 from reasonflux.contracts import InstantiateRequest, Outcome, Problem
@@ -186,6 +187,22 @@ async def test_every_attempt_at_a_task_has_its_own_session_and_seed() -> None:
     assert one.session != two.session
     assert [session.options.sampling.seed for session in sessions] == [one.seed, two.seed]
     assert {session.options.sampling.temperature for session in sessions} == {Limits().temperature}
+
+
+async def test_a_trajectory_is_a_whole_solution_without_review_and_every_draw_has_its_own_seed() -> None:
+    asked: list[Call] = []
+
+    def told(call: Call) -> str:
+        asked.append(call)
+        return mind(call)
+
+    async with navigator(on_fakes(told, hand)) as client:
+        model = Model(FakeEngine([]), Limits(), 0, Meter())
+        means = Means(model=model, write=by_trajectory, navigator=client, sleep=nobody_waits)
+        attempt = await Solver(parse("majority@2"), means, "run")(TASKS[1])
+    assert attempt.verdict is Verdict.RIGHT
+    assert attempt.usage.navigator.calls == len(asked) == 2  # a plan each, and no review
+    assert len({call.seed for call in asked}) == 2
 
 
 async def test_unusable_replies_are_a_failure_and_no_decision_to_decline() -> None:

@@ -34,6 +34,8 @@ runs:
   - strategy: direct
     name: twice
     samples: 2
+  - strategy: majority@2
+    of: twice
 plots:
   - {{kind: cost, title: Success against tokens}}
   - {{kind: bars, metric: tokens, title: Tokens}}
@@ -155,18 +157,22 @@ async def test_a_study_is_carried_out_kept_and_drawn_the_same_every_time(bench: 
     file, reports = tmp_path / "study.yaml", tmp_path / "reports"
     file.write_text(STUDY.format(file=bench))
     study = studies.read(file)
-    assert [run.name for run in study.runs] == ["direct", "majority@3", "twice"]
+    assert [run.name for run in study.runs] == ["direct", "majority@3", "twice", "majority@2"]
     engine = FakeEngine(adds)
     async with served(fake_openai_app(engine)) as url:
+        await studies.carry_out(study, tmp_path / "runs", reports, PLACES, 4, f"{url}/v1", None, only=["direct"])
+        assert len(engine.calls) == 6
         for _ in range(2):  # the second time there is nothing left to do
             await studies.carry_out(study, tmp_path / "runs", reports, PLACES, 4, f"{url}/v1", None)
     assert len(engine.calls) == 6 * (1 + 3 + 2)
-    assert [done for *_, done in studies.standing(study, tmp_path / "runs")] == [6, 6, 12]
+    assert [done for *_, done in studies.standing(study, tmp_path / "runs")] == [6, 6, 12, 6]
     kept = studies.Kept.model_validate_json((reports / "sums.json").read_text())
-    assert list(kept.reports) == ["direct", "majority@3", "twice"]
+    assert list(kept.reports) == ["direct", "majority@3", "twice", "majority@2"]
+    chosen, samples = kept.reports["majority@2"].overall, kept.reports["twice"].overall
+    assert chosen.tokens.mean == pytest.approx(2 * samples.tokens.mean)
     assert all(not found.failures for found in kept.reports.values())
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
-    pages = [study_pages.generate(reports, tmp_path / name) for name in ("a", "b")]
+    pages = [study_pages.generate(reports, tmp_path / name, tmp_path) for name in ("a", "b")]
     assert [path.name for path in pages[0]] == ["sums-1.png", "sums-2.png", "sums.md"]
     assert [path.read_bytes() for path in pages[0]] == [path.read_bytes() for path in pages[1]]
     assert "| majority@3 | 6 |" in (tmp_path / "a" / "sums.md").read_text()
@@ -185,7 +191,8 @@ async def test_a_study_that_was_changed_does_not_go_on_with_old_results(bench: P
 @pytest.mark.parametrize(
     "content",
     ["", "[]", "name: x", "name: a\nquestion: b\nruns: [{strategy: dirct, name: a}]", "a: [", "name: a\nquestion: b\n"
-     "defaults: {}\nruns: [direct, direct]"],
+     "defaults: {}\nruns: [direct, direct]",
+     "name: a\nquestion: b\ndefaults: {}\nruns: [{strategy: majority@2, of: none}]"],
 )  # fmt: skip
 def test_a_study_that_cannot_be_read_is_refused_with_what_to_do(content: str, tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"

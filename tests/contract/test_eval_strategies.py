@@ -122,7 +122,7 @@ async def test_a_strategy_comes_to_its_end_on_a_real_engine(
 @pytest.mark.redis
 @pytest.mark.faiss
 @pytest.mark.parametrize(
-    "name", ["reasonflux", "reasonflux:templates=oracle", "executor:templates=retrieved,goal=gold"]
+    "name", ["reasonflux", "reasonflux:templates=oracle", "executor:templates=retrieved,step=gold"]
 )
 async def test_our_services_solve_the_ladder(name: str, tmp_path: Path, stack: Places) -> None:
     spec = RunSpec(questions=LadderQuestions(depths=(1,), limit=2), strategy=parse(name))

@@ -1,6 +1,7 @@
 """Estimates and reports: what is counted where, and how sure it is."""
 
 from datetime import UTC, datetime
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from evaluation import report
 from evaluation.attempt import Attempt, Task, Verdict, judge
-from evaluation.estimates import mean, ratio, share
+from evaluation.estimates import Estimate, mean, ratio, share
 from evaluation.questions import LadderQuestions
 from evaluation.runs import Run, RunSpec
 from reasonflux.contracts import Failure, FailureKind, Outcome, Tokens, Usage
@@ -59,6 +60,12 @@ def test_no_attempts_estimate_nothing() -> None:
 def test_a_ratio_is_of_the_sums() -> None:
     assert ratio([0, 90], [100, 100]).mean == 0.45
     assert ratio([0, 0], [0, 0]).mean == 0.0
+
+
+def test_what_is_never_right_costs_without_bound_and_that_can_be_stored() -> None:
+    found = ratio([10.0] * 4, [1.0, 0.0, 0.0, 0.0], inf)
+    assert (found.mean, found.high) == (40.0, inf)
+    assert Estimate.model_validate_json(found.model_dump_json()) == found
 
 
 def test_a_problem_counts_for_each_family_that_it_contains_once() -> None:

@@ -17,8 +17,8 @@ from evaluation.solving.chains import by_chat
 from evaluation.solving.judges import CalculatorCheck, LLMJudge, RewardModel, equalities, step_scores
 from evaluation.solving.means import Judge, Means, MeansMissing
 from evaluation.solving.model import Limits, Meter, Model, seed_of
+from evaluation.solving.solutions import Chain, Path, Step
 from evaluation.solving.solver import Solver
-from evaluation.solving.steps import Path, Step
 from evaluation.solving.voting import alike, vote
 from evaluation.strategies import beam, mcts
 from evaluation.strategies.catalogue import STRATEGIES, AnyStrategy, label, parse
@@ -40,8 +40,8 @@ class Scores:
         self.seen: list[str] = []
 
     async def score(self, problem: str, solution: Chain, model: Model) -> float | None:
-        self.seen.append(solution)
-        return next((score for words, score in self.scores.items() if words in solution), self.otherwise)
+        self.seen.append(solution.text)
+        return next((score for words, score in self.scores.items() if words in solution.text), self.otherwise)
 
 
 class Exact:
@@ -269,21 +269,21 @@ async def test_where_nothing_is_scored_the_majority_decides_and_that_is_counted(
 @pytest.mark.parametrize("said", ["I cannot tell", '{"score": 12}', '{"reason": "no score"}', '{"score": "high"}'])
 async def test_a_judgement_that_cannot_be_read_is_no_score(said: str) -> None:
     model = Model(FakeEngine([said]), Limits(), 0, Meter())
-    assert await LLMJudge().score("p", "s", model) is None
+    assert await LLMJudge().score("p", Chain(text="s", answer=None), model) is None
 
 
 async def test_a_judgement_is_greedy_and_held_to_its_schema() -> None:
     engine = FakeEngine(['{"reason": "right", "score": 8}'])
-    assert await LLMJudge().score("p", "s", Model(engine, Limits(), 0, Meter())) == 0.8
+    assert await LLMJudge().score("p", Chain(text="s", answer=None), Model(engine, Limits(), 0, Meter())) == 0.8
     assert engine.calls[0].temperature == 0.0
     assert engine.calls[0].schema_ is not None
 
 
 async def test_the_calculator_checks_the_calculations_of_a_solution() -> None:
     check, model = CalculatorCheck(Exact()), Model(FakeEngine([]), Limits(), 0, Meter())
-    assert await check.score("p", "3 + 4 = 7, and 7 * 2 = 14", model) == 1.0
-    assert await check.score("p", "3 + 4 = 8, and 8 * 2 = 16", model) == 0.5
-    assert await check.score("p", "It is obvious.", model) is None
+    assert await check.score("p", Chain(text="3 + 4 = 7, and 7 * 2 = 14", answer=None), model) == 1.0
+    assert await check.score("p", Chain(text="3 + 4 = 8, and 8 * 2 = 16", answer=None), model) == 0.5
+    assert await check.score("p", Chain(text="It is obvious.", answer=None), model) is None
 
 
 def test_equations_between_numbers_are_found_in_prose_and_formulas() -> None:
@@ -307,7 +307,7 @@ async def test_a_reward_model_is_asked_for_every_step_and_its_lowest_score_count
     meter = Meter()
     async with httpx.AsyncClient(transport=httpx.MockTransport(pooling)) as http:
         judge = RewardModel(http, "http://prm:8000/v1", "prm")
-        score = await judge.score("p", "one\n\ntwo", Model(FakeEngine([]), Limits(), 0, meter))
+        score = await judge.score("p", Chain(text="one\n\ntwo", answer=None), Model(FakeEngine([]), Limits(), 0, meter))
     assert score == 0.3
     assert asked[0]["messages"][1]["content"] == "one<extra_0>two<extra_0>"
     assert meter.tokens == Tokens(prompt=40, calls=1)
@@ -323,10 +323,10 @@ async def test_a_reward_model_that_gives_no_score(status: int, body: Any, error:
     async with httpx.AsyncClient(transport=transport) as http:
         judge, model = RewardModel(http, "http://prm/v1", "prm"), Model(FakeEngine([]), Limits(), 0, Meter())
         if error is None:
-            assert await judge.score("p", "s", model) is None
+            assert await judge.score("p", Chain(text="s", answer=None), model) is None
         else:
             with pytest.raises(error):
-                await judge.score("p", "s", model)
+                await judge.score("p", Chain(text="s", answer=None), model)
 
 
 def test_step_scores_are_numbers_or_pairs() -> None:

@@ -23,6 +23,8 @@ class Task(Contract):
     """Ids of the templates of the gold trajectory, in its order, where it is known."""
     goal: str | None = None
     """What the gold trajectory's last step is after, where it is known."""
+    uses: tuple[str, ...] = ()
+    """The statements and earlier results that this step takes: `s2`, `r1`."""
     subject: str | None = None
     level: str | None = None
     tolerance: float | None = None
@@ -38,6 +40,7 @@ class Task(Contract):
             families=tuple(stage.family for stage in problem.stages),
             templates=tuple(stage.template_id for stage in problem.stages),
             goal=problem.stages[-1].goal,
+            uses=problem.stages[-1].uses,
         )
 
     @classmethod

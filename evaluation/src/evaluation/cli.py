@@ -65,8 +65,8 @@ def run(
     step_tokens: Annotated[int, typer.Option(min=1, help="of one step, and of a judgement")] = 512,
     call_timeout: Annotated[float | None, typer.Option(min=1, help="seconds for one call of the engine")] = None,
     chains: Annotated[
-        Chains, typer.Option(help="who writes solutions: the engine by chat, the executor (our weights), our service one "
-        "trajectory each, or nobody anew (--recorded)")
+        Chains, typer.Option(help="who writes solutions: the engine by chat, the executor (our weights), our service "
+        "one trajectory each, or nobody anew (--recorded)")
     ] = "chat",
     recorded: Annotated[Path | None, typer.Option(help="a result file whose solutions are taken")] = None,
     prm: Annotated[str | None, typer.Option(help="a reward model behind vLLM's /pooling, for judge=prm")] = None,
@@ -208,11 +208,12 @@ def libraries(
 def results(
     reports: Annotated[Path, typer.Option(help="the reports of studies")] = Path("evaluation/reports"),
     to: Annotated[Path, typer.Option(help="where pages and plots go")] = Path("docs/results"),
+    studies: Annotated[Path, typer.Option(help="the studies: their words")] = Path("evaluation/studies"),
 ) -> None:
     """Write the studies' pages and draw their plots from the stored reports."""
     from evaluation.studies import pages
 
-    for path in pages.generate(reports, to):
+    for path in pages.generate(reports, to, studies):
         typer.echo(path)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from random import Random
 from typing import Annotated, Literal
 
+import yaml
 from pydantic import Field
 
 from evaluation import benchmarks
@@ -12,7 +13,7 @@ from evaluation.attempt import Task
 from evaluation.ladder import ALL, Split, generate
 from evaluation.ladder.compose import MAX_DEPTH
 from evaluation.ladder.outside import outside
-from reasonflux.contracts import Contract
+from reasonflux.contracts import Contract, ThoughtTemplate
 from reasonflux.errors import InvalidRequest
 
 
@@ -83,4 +84,36 @@ class BenchmarkQuestions(Contract):
         return [tasks[place] for place in chosen]
 
 
-Questions = Annotated[LadderQuestions | BenchmarkQuestions, Field(discriminator="kind")]
+class ExampleQuestions(Contract):
+    """The worked examples of a library's templates, each with its template as the gold trajectory: problems in words of
+    their own. `seen`: of templates that the ladder's families use, so the shipped weights' training; or others."""
+
+    kind: Literal["examples"] = "examples"
+    folder: str = "services/template-store/library"
+    seen: bool
+    limit: int = Field(default=100, ge=1)
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"examples of {'seen' if self.seen else 'unseen'} templates"
+
+    def tasks(self) -> list[Task]:
+        """Raises InvalidRequest."""
+        used = {family.template_id for family in ALL.values()}
+        paths = sorted(Path(self.folder).rglob("*.yaml"))
+        read = [ThoughtTemplate.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in paths]
+        found = [template for template in read if (template.id in used) is self.seen]
+        if not found:
+            raise InvalidRequest(f"{self.folder} holds no such template", hint="give a library's folder of YAML files")
+        chosen = Random(self.seed).sample(found, min(self.limit, len(found)))
+        return [
+            Task(
+                id=template.id, text=template.example.problem, gold=template.example.answer,
+                templates=(template.id,), subject=template.field.partition("/")[0],
+            )
+            for template in chosen
+        ]  # fmt: skip
+
+
+Questions = Annotated[LadderQuestions | BenchmarkQuestions | ExampleQuestions, Field(discriminator="kind")]

@@ -73,8 +73,8 @@ class Report(Contract):
 
     @property
     def summary(self) -> "Report":
-        """Without the failures: what is kept to draw from."""
-        return self.model_copy(update={"failures": ()})
+        """Without the failures and the many groups of families: what is kept to draw from."""
+        return self.model_copy(update={"failures": (), "by_family": (), "by_last_family": ()})
 
 
 def report(run: Run, attempts: Sequence[Attempt]) -> Report:

@@ -103,14 +103,19 @@ async def instantiate(
     model: Model,
     temperature: float,
     template: ThoughtTemplate | None,
-    goal: str | None = None,
+    *,
+    gold: bool = False,
 ) -> Chain:
-    """The whole problem as one step of the executor. `goal`: the problem's last sentence unless given."""
+    """The whole problem as one step of the executor, told by its last sentence; `gold`: as the gold trajectory tells
+    it, with its goal and only the statements that it takes."""
     if means.executor is None:
         raise MeansMissing("this run has no executor", hint="say where it runs with --executor-url")
     statements = Problem(text=task.text).statements
+    goal = statements[-1].text
+    if gold and task.goal is not None:
+        goal, statements = task.goal, tuple(one for one in statements if one.id in task.uses)
     request = InstantiateRequest(
-        goal=goal or statements[-1].text,
+        goal=goal,
         template=template,
         statements=statements,
         sampling=Sampling(temperature=temperature, seed=model.next_seed()),

@@ -2,6 +2,7 @@
 executor in the format of its weights."""
 
 import re
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -9,14 +10,15 @@ from evaluation.grading import extract
 from evaluation.solving.model import Model
 from evaluation.solving.prompts import render
 from evaluation.solving.solutions import ExecutedStep, Path, Step, fit_of
-from reasonflux.client import ExecutorClient, TemplateStoreClient
 from reasonflux.contracts import (
     InstantiateRequest,
+    Instantiation,
     KnownResult,
     Problem,
     Query,
     Sampling,
     SearchRequest,
+    SearchResponse,
 )
 from reasonflux.engine_port import Message
 from reasonflux.json_reply import ReplyUnparsable, parse_reply
@@ -63,6 +65,14 @@ def _messages(problem: str, path: Path, ask: str) -> list[Message]:
     return [*opening, *turns[:-1], Message(role="user", content=ask)]
 
 
+class Executes(Protocol):
+    async def instantiate(self, request: InstantiateRequest) -> Instantiation: ...
+
+
+class Searches(Protocol):
+    async def search(self, request: SearchRequest) -> SearchResponse: ...
+
+
 class ExecutorSteps:
     """By the executor without a navigator: a step takes the next few statements of the problem, as many as chance says,
     and is carried out with the template that the store finds for them. The step that takes the last statement answers.
@@ -70,7 +80,7 @@ class ExecutorSteps:
     A step sees the results whose symbols its statements name, and the last one.
     """
 
-    def __init__(self, executor: ExecutorClient, templates: TemplateStoreClient, library: str = "math") -> None:
+    def __init__(self, executor: Executes, templates: Searches, library: str = "math") -> None:
         self._executor = executor
         self._templates = templates
         self._library = library

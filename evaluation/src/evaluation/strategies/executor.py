@@ -10,19 +10,20 @@ from reasonflux.contracts import Contract, Query, SearchRequest, ThoughtTemplate
 
 class Executor(Contract):
     """No navigator: what templates are worth by themselves. The oracle takes the template of the gold trajectory's last
-    step. goal: the question as it stands, or the gold one, in the words of a plan; it is also what is searched for."""
+    step. step: the whole problem and its question as they stand, or the gold step, for problems that take one: its
+    goal, which is also what is searched for, and its statements."""
 
     strategy: Literal["executor"] = "executor"
     templates: Literal["retrieved", "none", "oracle"] = "none"
-    goal: Literal["question", "gold"] = "question"
+    step: Literal["question", "gold"] = "question"
     library: str = "math"
 
     async def solve(self, task: Task, means: Means) -> Solution:
-        if self.goal == "gold" and task.goal is None:
-            raise _nobody_knows(task, "goal")
-        goal = task.goal if self.goal == "gold" else None
-        template = await self._template(task, goal, means)
-        chain = await instantiate(task, means, means.model, means.single, template, goal)
+        gold = self.step == "gold"
+        if gold and (task.goal is None or task.depth > 1):
+            raise _nobody_knows(task, "step")
+        template = await self._template(task, task.goal if gold else None, means)
+        chain = await instantiate(task, means, means.model, means.single, template, gold=gold)
         used = (template.id,) if template is not None else ()
         return Solution(answer=chain.answer, text=chain.text, templates=used)
 
@@ -40,5 +41,5 @@ class Executor(Contract):
 
 
 def _nobody_knows(task: Task, what: str) -> MeansMissing:
-    hint = "gold trajectories are known of the ladder's problems only, without --outside"
+    hint = "gold trajectories of one step are known of the ladder's problems with --depth 1"
     return MeansMissing(f"nobody knows the gold {what} of {task.id}", hint=hint)

@@ -7,7 +7,7 @@ from which pages and plots are drawn.
 from collections.abc import Iterable, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluation.opening import Places
-from evaluation.questions import BenchmarkQuestions, LadderQuestions
+from evaluation.questions import BenchmarkQuestions, ExampleQuestions, LadderQuestions
 from evaluation.report import Report, report
 from evaluation.running import finish, out, start
 from evaluation.runs import Chains, Journal, RunSpec
@@ -30,11 +30,14 @@ Metric = Literal["right", "tokens", "rounds", "calls", "tokens_per_right", "roun
 
 class Plot(Contract):
     """One picture. `by_depth`: a metric against the depth, a line for each run. `cost`: success against tokens, a point
-    for each run, those of one strategy joined. `bars`: a metric of each run."""
+    for each run, those of one strategy joined. `within`: what is solved by attempts of at most so many tokens, a line
+    for each run. `bars`: a metric of each run."""
 
-    kind: Literal["by_depth", "cost", "bars"]
+    kind: Literal["by_depth", "cost", "within", "bars"]
     metric: Metric = "right"
     title: str
+    only: tuple[str, ...] = ()
+    """Runs that it shows; none named: all."""
 
 
 class StudyRun(Contract):
@@ -42,8 +45,8 @@ class StudyRun(Contract):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.@_-]*$")
     benchmark: str = "ladder"
-    questions: LadderQuestions = LadderQuestions()
-    """Of the ladder; a benchmark has `limit`."""
+    questions: Annotated[LadderQuestions | ExampleQuestions, Field(discriminator="kind")] = LadderQuestions()
+    """Of the ladder or a library's examples; a benchmark has `limit`."""
     limit: int | None = Field(default=None, ge=1)
     strategy: AnyStrategy
     samples: int = Field(default=1, ge=1)
@@ -74,8 +77,10 @@ class StudyRun(Contract):
     @property
     def attempts(self) -> int | None:
         """None: as many as the benchmark has."""
-        asked = self.questions.limit + self.questions.outside if self.benchmark == "ladder" else self.limit
-        return asked and asked * self.samples
+        if self.benchmark != "ladder":
+            return self.limit and self.limit * self.samples
+        beyond = self.questions.outside if isinstance(self.questions, LadderQuestions) else 0
+        return (self.questions.limit + beyond) * self.samples
 
 
 class Study(Contract):
@@ -83,6 +88,8 @@ class Study(Contract):
     question: str
     runs: tuple[StudyRun, ...] = Field(min_length=1)
     plots: tuple[Plot, ...] = ()
+    findings: tuple[str, ...] = ()
+    """What came out, in words; written when it is known."""
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="before")
@@ -113,6 +120,11 @@ class Kept(Contract):
     study: Study
     reports: dict[str, Report] = Field(default_factory=dict)
 
+    def told_by(self, study: Study) -> "Kept":
+        """The same reports, in the words and pictures that the study has now."""
+        now = {name: getattr(study, name) for name in ("question", "plots", "findings", "notes")}
+        return self.model_copy(update={"study": self.study.model_copy(update=now)})
+
 
 def _named(run: dict[str, Any]) -> dict[str, Any]:
     named = str(run.get("strategy", "")).lower()
@@ -136,7 +148,9 @@ def read(path: Path, scale: float = 1.0) -> Study:
 
 def _scaled(runs: Iterable[StudyRun], scale: float) -> Iterable[StudyRun]:
     for run in runs:
-        fewer = {"limit": ceil(run.questions.limit * scale), "outside": ceil(run.questions.outside * scale)}
+        fewer = {"limit": ceil(run.questions.limit * scale)}
+        if isinstance(run.questions, LadderQuestions):
+            fewer["outside"] = ceil(run.questions.outside * scale)
         yield run.model_copy(
             update={
                 "questions": run.questions.model_copy(update=fewer),
@@ -190,7 +204,7 @@ def keep(study: Study, run: StudyRun, to: Path, reports: Path) -> Path:
     kept = Kept(study=study, reports={one.name: found[one.name] for one in study.runs if one.name in found})
     reports.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(kept.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    partial.write_text(kept.model_dump_json(exclude_none=True) + "\n", encoding="utf-8")
     partial.replace(path)
     return path
 
