@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -91,13 +91,11 @@ async def live(console: Console, journal: Journal, solve: Solve, concurrency: in
     """Carry the run out to its end behind a progress bar."""
     tasks = journal.run.spec.questions.tasks()
     progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
         TextColumn("{task.fields[standing]}"),
-        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
         TextColumn("left"),
-        TimeRemainingColumn(),
         console=console,
     )
     with progress:
@@ -112,12 +110,19 @@ async def live(console: Console, journal: Journal, solve: Solve, concurrency: in
 
 
 def standing(attempts: Sequence[Attempt]) -> str:
-    """Accuracy and cost so far: `71.2% right · 1,204 tokens each`."""
+    """Accuracy and cost so far: `71.2% right · 1,204 tokens each · 2.4M in all`. It fits on a narrow terminal."""
     if not attempts:
         return ""
     right = sum(attempt.right for attempt in attempts) / len(attempts)
     tokens = sum(attempt.usage.all.total for attempt in attempts)
-    return f"{100 * right:.1f}% right · {tokens / len(attempts):,.0f} tokens each · {tokens:,} in all"
+    return f"{100 * right:.1f}% right · {tokens / len(attempts):,.0f} tokens each · {_short(tokens)} in all"
+
+
+def _short(count: int) -> str:
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
 
 
 def store(found: report.Report, journal: Path, *, plots: bool = False) -> tuple[Path, ...]:
