@@ -1,6 +1,6 @@
 """Solutions that are recorded or made by our services: taken again, judged by their templates, searched in steps."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 from templates import template
@@ -13,10 +13,20 @@ from evaluation.solving.means import Means, MeansMissing
 from evaluation.solving.model import Limits, Meter, Model
 from evaluation.solving.solutions import Chain, Path, fit_of
 from evaluation.solving.solver import Solver
-from evaluation.solving.steps import ExecutorSteps
+from evaluation.solving.steps import ExecutorSteps, carried_out
 from evaluation.strategies.catalogue import parse
-from reasonflux.contracts import Candidate, InstantiateRequest, Outcome, Query, Retrieval, Tokens, Usage
-from reasonflux.errors import InvalidRequest
+from reasonflux.contracts import (
+    Candidate,
+    InstantiateEvent,
+    InstantiateRequest,
+    Instantiation,
+    Outcome,
+    Query,
+    Retrieval,
+    Tokens,
+    Usage,
+)
+from reasonflux.errors import EngineTimeout, InvalidRequest
 from reasonflux.testing.fake_engine import FakeEngine
 from reasonflux.testing.fakes import FakeExecutor, FakeTemplateStore
 
@@ -109,8 +119,23 @@ async def test_steps_take_every_statement_once_and_see_the_results_that_they_nam
     taken = [statement.id for request in executor.requests for statement in request.statements]
     assert taken == ["s1", "s2", "s3"]
     assert path.chain.answer == path.answer
-    assert engine.meter.tokens.calls == sum(len([request]) for request in executor.requests)
+    assert engine.meter.tokens.calls == len(executor.requests)
     assert all(request.sampling.temperature == 0.5 for request in executor.requests)
+
+
+async def test_a_step_that_breaks_off_has_cost_what_was_heard_of_it() -> None:
+    class Breaking:
+        async def instantiate(
+            self, request: InstantiateRequest, on_event: Callable[[InstantiateEvent], Awaitable[None]] | None = None
+        ) -> Instantiation:
+            assert on_event is not None
+            await on_event(InstantiateEvent(spent=Tokens(prompt=30, completion=4, calls=1)))
+            raise EngineTimeout("too late")
+
+    meter = Meter()
+    with pytest.raises(EngineTimeout):
+        await carried_out(Breaking(), InstantiateRequest(goal="g"), meter)
+    assert meter.usage == Usage(executor=Tokens(prompt=30, completion=4, calls=1))
 
 
 async def test_a_search_over_steps_finds_the_reading_that_works() -> None:

@@ -12,6 +12,7 @@ from evaluation.solving.means import Means, MeansMissing
 from evaluation.solving.model import Model, gather
 from evaluation.solving.prompts import render
 from evaluation.solving.solutions import Chain
+from evaluation.solving.steps import carried_out
 from reasonflux.contracts import Calculation, Contract, InstantiateRequest, Problem, Sampling, ThoughtTemplate
 from reasonflux.engine_port import Message
 from reasonflux.errors import EngineRefused, EngineTimeout
@@ -120,8 +121,7 @@ async def instantiate(
         statements=statements,
         sampling=Sampling(temperature=temperature, seed=model.next_seed()),
     )
-    done = await means.executor.instantiate(request)
-    model.meter.add(done.usage)
+    done = await carried_out(means.executor, request, model.meter)
     if done.failure is not None:
         model.meter.counts["ended without an answer"] += 1
     calculated = [f"{one.statement} → {one.value}" for one in done.calculations if one.value is not None]

@@ -2,15 +2,17 @@
 executor in the format of its weights."""
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from pydantic import ValidationError
 
 from evaluation.grading import extract
-from evaluation.solving.model import Model
+from evaluation.solving.model import Meter, Model
 from evaluation.solving.prompts import render
 from evaluation.solving.solutions import ExecutedStep, Path, Step, fit_of
 from reasonflux.contracts import (
+    InstantiateEvent,
     InstantiateRequest,
     Instantiation,
     KnownResult,
@@ -19,6 +21,7 @@ from reasonflux.contracts import (
     Sampling,
     SearchRequest,
     SearchResponse,
+    Tokens,
 )
 from reasonflux.engine_port import Message
 from reasonflux.json_reply import ReplyUnparsable, parse_reply
@@ -66,7 +69,26 @@ def _messages(problem: str, path: Path, ask: str) -> list[Message]:
 
 
 class Executes(Protocol):
-    async def instantiate(self, request: InstantiateRequest) -> Instantiation: ...
+    async def instantiate(
+        self, request: InstantiateRequest, on_event: Callable[[InstantiateEvent], Awaitable[None]] | None = None
+    ) -> Instantiation: ...
+
+
+async def carried_out(executor: Executes, request: InstantiateRequest, meter: Meter) -> Instantiation:
+    """One step of the executor. Its cost is counted, also when it breaks off or is stopped."""
+    spent = Tokens()
+
+    async def count(event: InstantiateEvent) -> None:
+        nonlocal spent
+        spent = event.spent or spent
+
+    try:
+        done = await executor.instantiate(request, count)
+    except BaseException:
+        meter.add(spent)
+        raise
+    meter.add(done.usage)
+    return done
 
 
 class Searches(Protocol):
@@ -95,8 +117,7 @@ class ExecutorSteps:
             goal=taken[-1].text, template=found.template, statements=taken, known=_known(path, words),
             sampling=Sampling(temperature=temperature, seed=model.next_seed()),
         )  # fmt: skip
-        done = await self._executor.instantiate(request)
-        model.meter.add(done.usage)
+        done = await carried_out(self._executor, request, model.meter)
         if done.result is None:
             model.meter.counts["steps that failed"] += 1
             return None
