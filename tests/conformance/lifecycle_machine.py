@@ -24,6 +24,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 TENANTS = ("ours", "theirs")
 KEYS = st.sampled_from([None, "a", "b"])
+TENANT = st.sampled_from(TENANTS)
+LEAVING = st.sampled_from(["continue", "cancel"])
 N = st.integers(0, 30)
 
 
@@ -41,29 +43,29 @@ class Lifecycle(RuleBasedStateMachine):
 
     # Starting
 
-    @rule(
-        tenant=st.sampled_from(TENANTS),
-        key=KEYS,
-        held=st.booleans(),
-        leaving=st.sampled_from(["continue", "cancel"]),
-    )
-    def create(self, tenant: str, key: str | None, held: bool, leaving: str) -> None:
-        body, gate = self._problem(held)
+    @rule(tenant=TENANT, key=KEYS, leaving=LEAVING)
+    def solve(self, tenant: str, key: str | None, leaving: str) -> None:
+        body, gate = self._problem(False)
         self._start(tenant, {**body, "on_disconnect": leaving}, key, gate)
 
+    @rule(tenant=TENANT, key=KEYS, leaving=LEAVING)
+    def begin(self, tenant: str, key: str | None, leaving: str) -> None:
+        """It goes on until it is let go, or ended."""
+        body, gate = self._problem(True)
+        self._start(tenant, {**body, "on_disconnect": leaving}, key, gate)
+
+    @precondition(lambda self: self.sessions)
     @rule(n=N, key=KEYS)
     def follow_up(self, n: int, key: str | None) -> None:
-        """Only what has finished can be followed up, and only by its own tenant."""
+        """Only by its own tenant; what went before is part of it."""
         parent = self._pick(n)
-        if parent is None:
+        if parent.state == RUNNING:
             return
         body, gate = self._problem(False)
         body["parent"] = parent.id
-        expected = {RUNNING: 409, GONE: 404}.get(parent.state)
-        stranger = self._stranger(parent).post("/v1/sessions", json=body)
-        assert stranger.status_code == 404
-        if expected is not None:
-            assert self._post(parent.tenant, body, None).status_code == expected
+        refused(self._stranger(parent).post("/v1/sessions", json=body), 404, "not_found")
+        if not parent.there:
+            refused(self._post(parent.tenant, body, key), 404, "not_found")
             return
         child = self._start(parent.tenant, body, key, gate)
         if child is not None:
@@ -72,21 +74,30 @@ class Lifecycle(RuleBasedStateMachine):
             assert [turn["problem"] for turn in turns] == child.conversation
             assert turns[-1]["session"] == parent.id
 
+    @precondition(lambda self: self.running)
+    @rule(n=N)
+    def follow_up_too_soon(self, n: int) -> None:
+        parent = self.running[n % len(self.running)]
+        body, _ = self._problem(False)
+        refused(self._post(parent.tenant, {**body, "parent": parent.id}, None), 409, "conflict")
+
+    @precondition(lambda self: self.sessions)
     @rule(n=N)
     def repeat(self, n: int) -> None:
         """The same request under the same key is the same session, for as long as that is there."""
         session = self._pick(n)
-        if session is None or session.key is None or not session.there:
+        if session.key is None or not session.there:
             return
         again = self._post(session.tenant, session.body, session.key)
         assert (again.status_code, again.json()["id"]) == (200, session.id)
         assert again.headers["location"] == f"/v1/sessions/{session.id}"
 
+    @precondition(lambda self: self.sessions)
     @rule(n=N)
     def reuse(self, n: int) -> None:
         """Another request under the same key is refused."""
         session = self._pick(n)
-        if session is None or session.key is None or not session.there:
+        if session.key is None or not session.there:
             return
         body, _ = self._problem(False)
         refused(self._post(session.tenant, body, session.key), 409, "conflict")
@@ -105,12 +116,11 @@ class Lifecycle(RuleBasedStateMachine):
 
     # Watching
 
+    @precondition(lambda self: self.sessions)
     @rule(n=N, after=N, stay=st.booleans())
     def follow(self, n: int, after: int, stay: bool) -> None:
         """From any entry on, without gap or repeat: what is committed, and the rest once it is."""
         session = self._pick(n)
-        if session is None:
-            return
         if not session.there:
             refused(self.http[session.tenant].get(f"/v1/sessions/{session.id}/events", headers=LIVE), 404, "not_found")
             return
@@ -132,23 +142,23 @@ class Lifecycle(RuleBasedStateMachine):
     def leave(self, n: int) -> None:
         self._leave(self.followers.pop(n % len(self.followers)))
 
+    @precondition(lambda self: self.sessions)
     @rule(n=N, beyond=st.integers(1, 9), stream=st.booleans())
     def follow_from_nowhere(self, n: int, beyond: int, stream: bool) -> None:
         """A cursor beyond the journal's end is an error, never silence."""
         session = self._pick(n)
-        if session is None or not session.there:
+        if not session.there:
             return
         self._learn(session)
         headers = {"Last-Event-ID": str(len(session.journal) + beyond), **(LIVE if stream else {})}
         refused(self.http[session.tenant].get(f"/v1/sessions/{session.id}/events", headers=headers), 410, "expired")
 
+    @precondition(lambda self: self.sessions)
     @rule(n=N)
     def look(self, n: int) -> None:
-        session = self._pick(n)
-        if session is not None:
-            self._check(session)
+        self._check(self._pick(n))
 
-    @rule(tenant=st.sampled_from(TENANTS), limit=st.integers(1, 3))
+    @rule(tenant=TENANT, limit=st.integers(1, 3))
     def list_all(self, tenant: str, limit: int) -> None:
         """Page by page: every session of the tenant that is there, newest first, and no other."""
         self._list(tenant, limit)
@@ -167,21 +177,19 @@ class Lifecycle(RuleBasedStateMachine):
 
     # Ending
 
+    @precondition(lambda self: self.running)
     @rule(n=N)
     def let_go(self, n: int) -> None:
-        held = [each for each in self.sessions if each.state == RUNNING]
-        if held:
-            session = held[n % len(held)]
-            assert session.gate is not None
-            self.world.let_go(session.gate)
-            self._ends(session, SOLVED)
-            assert self._get(session).json()["answer"] == "7"
+        session = self.running[n % len(self.running)]
+        assert session.gate is not None
+        self.world.let_go(session.gate)
+        self._ends(session, SOLVED)
+        assert self._get(session).json()["answer"] == "7"
 
+    @precondition(lambda self: self.sessions)
     @rule(n=N)
     def cancel(self, n: int) -> None:
         session = self._pick(n)
-        if session is None:
-            return
         answer = self.http[session.tenant].post(f"/v1/sessions/{session.id}/cancel")
         if not session.there:
             refused(answer, 404, "not_found")
@@ -191,20 +199,20 @@ class Lifecycle(RuleBasedStateMachine):
         if session.state == RUNNING:
             self._ends(session, CANCELLED)
 
+    @precondition(lambda self: self.sessions)
     @rule(n=N)
     def delete(self, n: int) -> None:
         session = self._pick(n)
-        if session is None:
-            return
         answer = self.http[session.tenant].delete(f"/v1/sessions/{session.id}")
         assert answer.status_code == (204 if session.there else 404)
         self._is_gone(session)
 
+    @precondition(lambda self: self.sessions)
     @rule(n=N)
     def expire(self, n: int) -> None:
         """What has been kept for long enough is forgotten, with its key, and its place in the list is no cursor."""
         session = self._pick(n)
-        if session is None or session.state in (RUNNING, GONE):
+        if session.state in (RUNNING, GONE):
             return
         self.world.let_retention_pass(session.id)
         self._is_gone(session)
@@ -213,12 +221,11 @@ class Lifecycle(RuleBasedStateMachine):
 
     # The world
 
+    @precondition(lambda self: self.sessions)
     @rule(n=N)
     def ask_as_another_tenant(self, n: int) -> None:
         """Sessions of others are not there, in the same words as what never was."""
         session = self._pick(n)
-        if session is None:
-            return
         http, never = self._stranger(session), uuid4().hex
         for method, path in (("GET", ""), ("GET", "/events"), ("POST", "/cancel"), ("DELETE", "")):
             answers = [http.request(method, f"/v1/sessions/{each}{path}") for each in (session.id, never)]
@@ -256,8 +263,12 @@ class Lifecycle(RuleBasedStateMachine):
         for tenant in TENANTS:
             self._list(tenant, 3)
 
-    def _pick(self, n: int) -> Known | None:
-        return self.sessions[n % len(self.sessions)] if self.sessions else None
+    @property
+    def running(self) -> list[Known]:
+        return [each for each in self.sessions if each.state == RUNNING]
+
+    def _pick(self, n: int) -> Known:
+        return self.sessions[n % len(self.sessions)]
 
     def _stranger(self, session: Known) -> httpx.Client:
         return next(http for tenant, http in self.http.items() if tenant != session.tenant)

@@ -1,6 +1,6 @@
 """schemathesis goes through every route of the running services: no server error, nothing that is not in the document.
 
-`REASONFLUX_CONFORMANCE_EXAMPLES=200` makes it look for much longer.
+With `--hypothesis-profile=long` it looks for much longer.
 """
 
 import os
@@ -14,11 +14,11 @@ import pytest
 from conformance.running import Running, services
 from conftest import RedisServer
 from embedded import ROOT
+from hypothesis import settings
 
 pytest.importorskip("schemathesis", reason="schemathesis is not installed: make install")
 
 SERVICES = ("navigator", "executor", "template-store")
-EXAMPLES = os.environ.get("REASONFLUX_CONFORMANCE_EXAMPLES", "3")
 PHASES = "examples,coverage,fuzzing,stateful"
 
 
@@ -31,7 +31,8 @@ def running(tmp_path: Path, own_redis: RedisServer) -> Iterator[Running]:
 def explored(running: Running, name: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("st")), "--no-color"]
     command += ["--config-file", str(Path(__file__).with_name("schemathesis.toml"))]
-    command += ["run", f"{running.urls[name]}/openapi.json", "--phases", PHASES, "--max-examples", EXAMPLES]
+    examples = 100 if settings.get_current_profile_name() == "long" else 3
+    command += ["run", f"{running.urls[name]}/openapi.json", "--phases", PHASES, "--max-examples", str(examples)]
     env = {**os.environ, "REASONFLUX_API_KEY": running.key}
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
 

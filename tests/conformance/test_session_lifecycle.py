@@ -15,8 +15,8 @@ def explore(there: World) -> None:
     run_state_machine_as_test(
         lambda: Lifecycle(there),
         settings=settings(
-            max_examples=400 if long else 15,
-            stateful_step_count=60 if long else 30,
+            max_examples=400 if long else 12,
+            stateful_step_count=80 if long else 40,
             derandomize=not long,
             report_multiple_bugs=False,
             deadline=None,

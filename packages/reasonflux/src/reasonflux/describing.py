@@ -185,6 +185,7 @@ def _describe(operation: dict[str, Any], document: Document, *, versioned: bool)
             media["examples"] = examples
     for parameter in operation.get("parameters", ()):
         parameter.setdefault("description", document.parameters.get(parameter["name"], ""))
+        parameter["schema"] = _never_null(parameter["schema"])
     answers = operation["responses"]
     unfit = "HTTPValidationError" in json.dumps(answers.get("422", {}))
     if unfit:
@@ -201,6 +202,14 @@ def _describe(operation: dict[str, Any], document: Document, *, versioned: bool)
     operation["responses"] = dict(sorted(answers.items()))
     if document.keys_optional and "security" in operation:
         operation["security"] = [*operation["security"], {}]
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A path, query or header is there or it is not: FastAPI's "or null" would be sent as the word."""
+    shapes = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if len(shapes) != 1:
+        return schema
+    return {**shapes[0], **{name: told for name, told in schema.items() if name != "anyOf"}}
 
 
 def _answer(found: Mapping[str, Any], told: Answer) -> dict[str, Any]:

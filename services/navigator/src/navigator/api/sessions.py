@@ -158,7 +158,12 @@ async def events(
     after: Annotated[int, Query(ge=0, le=10**15, description="only entries with a larger seq")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="of a page")] = 100,
     deltas: Annotated[bool, Query(description="of a stream: also text while it is being generated")] = True,
-    last_event_id: Annotated[str | None, Header(description="goes before `after`: a stream that resumes")] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(
+            description="goes before `after`: a stream that resumes", json_schema_extra={"pattern": "^[0-9]{1,18}$"}
+        ),
+    ] = None,
 ) -> Any:
     """The session's events: a JSON page, or a stream that ends after `session.finished` and can be resumed."""
     seq = after if last_event_id is None else _seq(last_event_id)

@@ -1,7 +1,7 @@
 """The store over HTTP: what changes templates. Every change is from a revision, and stands in the history."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
@@ -31,8 +31,17 @@ async def named_author(
 Said = Annotated[Author, Depends(named_author)]
 
 
+ETAG = r'^(\*|(W/)?"[0-9]{1,15}"|[0-9]{1,15})$'
+
+
 async def expected_revision(
-    if_match: Annotated[str | None, Header(description='the ETag that the change is made from, such as "3"')] = None,
+    if_match: Annotated[
+        str | None,
+        Header(
+            description='the ETag that the change is made from, such as "3"; `*`: whatever it is now',
+            json_schema_extra={"pattern": ETAG},
+        ),
+    ] = None,
 ) -> int | None:
     """The revision that If-Match names; None when it names none, or any (`*`)."""
     if if_match is None or if_match.strip() == "*":
@@ -66,7 +75,7 @@ async def create(
 _IMPORTED = {
     "requestBody": {
         "required": True,
-        "content": {media: {"schema": {"type": "string"}} for media in transfer.MEDIA_TYPES},
+        "content": {media: {"schema": {"type": "string", "minLength": 1}} for media in transfer.MEDIA_TYPES},
     }
 }
 
@@ -78,12 +87,12 @@ async def import_templates(
     store: Store,
     author: Said,
     format: Annotated[TransferFormat | None, Query(description="default: by Content-Type")] = None,
-    status: Annotated[TemplateStatus, Query(description="what all of them become")] = TemplateStatus.QUARANTINED,
+    status: Annotated[
+        Literal[TemplateStatus.QUARANTINED, TemplateStatus.ACTIVE], Query(description="what all of them become")
+    ] = TemplateStatus.QUARANTINED,
     existing: Annotated[str, Query(pattern="^(refuse|update)$", description="what becomes of ids in use")] = "refuse",
 ) -> ImportReport:
     """Many templates at once, reported one by one: JSON lines, YAML documents or a JSON list."""
-    if status is TemplateStatus.RETIRED:
-        raise InvalidRequest("status: imported templates are quarantined or active", param="status")
     form = transfer.chosen_format(format, request.headers.get("content-type"))
     content = await limited(request.stream(), transfer.MAX_BYTES, "send it in several parts")
     received = await asyncio.to_thread(transfer.read, content, form)

@@ -1,7 +1,7 @@
 """The store over HTTP: templates read and searched. What changes them is in `api_changes`."""
 
 import re
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -103,10 +103,14 @@ async def search(request: SearchRequest, store: Store) -> SearchResponse:
 
 
 @router.get("/export", response_class=StreamingResponse)
-async def export(library: Library, listing: Asked, format: TransferFormat = TransferFormat.JSONL) -> StreamingResponse:
+async def export(
+    library: Library,
+    listing: Asked,
+    format: Annotated[
+        Literal[TransferFormat.JSONL, TransferFormat.YAML], Query(description="how they are written")
+    ] = TransferFormat.JSONL,
+) -> StreamingResponse:
     """Every template that the filters admit, by id, as a stream that POST /v1/templates/import reads."""
-    if format not in WRITTEN_AS:
-        raise InvalidRequest("format: an export is jsonl or yaml", hint="say ?format=jsonl", param="format")
     return StreamingResponse(written(library.each(listing), format), media_type=WRITTEN_AS[format])
 
 
