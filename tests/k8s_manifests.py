@@ -27,7 +27,8 @@ COMBINATIONS = {
     "multi-node + session-affinity": ("overlays/multi-node", "session-affinity", "api-autoscaling", "expose"),
 }
 """What the READMEs say may be put together, and does not stand in an overlay already."""
-RENDERED = (*OVERLAYS, *COMBINATIONS)
+DOCUMENTED = "the manual's own overlay"
+RENDERED = (*OVERLAYS, *COMBINATIONS, DOCUMENTED)
 
 Manifest = dict[str, Any]
 Manifests = list[Manifest]
@@ -44,16 +45,26 @@ def kustomize(name: str) -> str:
         pytest.skip("kubectl is not installed")
     with tempfile.TemporaryDirectory() as folder:
         place = K8S / name
+        near = functools.partial(os.path.relpath, start=os.path.realpath(folder))
         if name in COMBINATIONS:
             overlay, *components = COMBINATIONS[name]
-            near = functools.partial(os.path.relpath, start=os.path.realpath(folder))
             added = [near(K8S / "components" / component) for component in components]
             told = {"resources": [near(K8S / overlay)], "components": added}
             place = Path(folder)
             (place / "kustomization.yaml").write_text(yaml.safe_dump({**told, "namespace": "reasonflux"}))
+        if name == DOCUMENTED:
+            place = Path(folder)
+            written = _documented().replace("../reasonflux", near(ROOT))
+            (place / "kustomization.yaml").write_text(written)
         done = subprocess.run([kubectl, "kustomize", str(place)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def _documented() -> str:
+    """The overlay that the manual shows, as a reader would copy it."""
+    page = (ROOT / "docs/deploy-kubernetes.md").read_text()
+    return page.split("```yaml\n# my-cluster/kustomization.yaml\n")[1].split("```")[0]
 
 
 @functools.cache
@@ -78,6 +89,8 @@ def templates(manifests: Manifests) -> Iterator[tuple[str, str, Manifest]]:
     """(kind, name, pod template) of everything that makes pods."""
     for manifest in manifests:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
+        if kind == "Pod":
+            yield kind, name, manifest
         if kind in {"Deployment", "StatefulSet", "Job"}:
             yield kind, name, manifest["spec"]["template"]
         if kind == "LeaderWorkerSet":

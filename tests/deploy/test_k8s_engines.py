@@ -4,6 +4,7 @@ import re
 
 import pytest
 from k8s_manifests import (
+    DOCUMENTED,
     RENDERED,
     Break,
     Faults,
@@ -37,8 +38,8 @@ SINGLE, PROD, GROUP, RAY = (
     "overlays/multi-node",
     "multi-node + multi-node-ray",
 )
-ON_GPUS = (SINGLE, PROD, GROUP, RAY, "gpu-prod + lora")
-CACHED = (PROD, GROUP, RAY, "gpu-prod + lora")
+ON_GPUS = (SINGLE, PROD, GROUP, RAY, "gpu-prod + lora", DOCUMENTED)
+CACHED = (PROD, GROUP, RAY, "gpu-prod + lora", DOCUMENTED)
 
 
 def shared_memory(manifests: Manifests) -> Faults:

@@ -19,7 +19,7 @@ from k8s_manifests import K8S, RENDERED, Manifest, Manifests, kustomize, one, pu
 OURS = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).parent / "k8s_schemas").glob("*.json")}
 CORE = {
     "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Job", "Namespace", "NetworkPolicy", "PersistentVolumeClaim",
-    "PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet",
+    "Pod", "PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet",
 }  # fmt: skip
 PROD, GROUP = "overlays/gpu-prod", "overlays/multi-node"
 
@@ -68,6 +68,13 @@ def test_manifests_fit_the_schemas_of_kubernetes(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", RENDERED)
 def test_manifests_of_operators_fit_our_schemas_and_no_other_kind_is_used(name: str) -> None:
     assert list(misfits(render(name))) == []
+
+
+def test_the_pod_that_weights_are_copied_through_fits_the_schemas_and_mounts_the_cache(tmp_path: Path) -> None:
+    loader = yaml.safe_load((K8S / "components/model-cache/loader.yaml").read_text())
+    assert validated([loader], tmp_path).returncode == 0
+    claims = [volume["persistentVolumeClaim"]["claimName"] for volume in loader["spec"]["volumes"]]
+    assert claims == [one(render(PROD), "PersistentVolumeClaim", "model-cache")["metadata"]["name"]]
 
 
 def test_a_field_that_kubernetes_does_not_know_is_noticed(tmp_path: Path) -> None:
