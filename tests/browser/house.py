@@ -84,7 +84,7 @@ def viewed(browser: Any, house: House, **asked: Any) -> Iterator[Any]:
     complaints: list[str] = []
     context = browser.new_context(**{"base_url": house.url, "viewport": {"width": 1280, "height": 900}, **asked})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(45_000)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     try:

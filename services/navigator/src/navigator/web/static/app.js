@@ -1,7 +1,7 @@
 // Starts the page: one screen at a time, drawn at most once a frame.
 
 import { h, patch } from "./dom.js";
-import { Refused, useKey } from "./api.js";
+import { Refused, journal, useKey } from "./api.js";
 import { whenFormulasArrive } from "./formulas.js";
 import { route } from "./routes.js";
 import { shell } from "./views/shell.js";
@@ -16,6 +16,8 @@ const SCREENS = {
   library: () => import("./screens/library.js"),
   template: () => import("./screens/template.js"),
 };
+/** What a screen reads first is asked for while its modules are still on their way. */
+const EARLY = { session: ({ id }) => journal(id) };
 const THEME = "reasonflux.theme";
 const page = document.getElementById("page");
 const state = { asksKey: false, keyRefused: "", theme: localStorage.getItem(THEME) ?? "system", help: false };
@@ -87,9 +89,11 @@ async function arrive() {
   }
   shown?.screen.close?.();
   const address = location.href;
+  const early = EARLY[at.screen]?.(at);
+  early?.catch(() => {}); // who waits for it hears of it
   const opened = await SCREENS[at.screen]?.();
   if (address !== location.href) return undefined; // gone on meanwhile
-  shown = { at, screen: opened ? opened.open(at, app) : { view: missing, title: () => "Not found" } };
+  shown = { at, screen: opened ? opened.open(at, app, early) : { view: missing, title: () => "Not found" } };
   return app.draw();
 }
 

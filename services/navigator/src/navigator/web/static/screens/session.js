@@ -7,8 +7,10 @@ import { sessionPage } from "../views/session.js";
 import { short } from "../words.js";
 
 const PLAY_MS = 900;
+/** A long session is drawn in two strokes: what is seen first, and the rest in the frame after. */
+const FIRST_STROKE = 24;
 
-export function open({ id, asked }, app) {
+export function open({ id, asked }, app, early) {
   const stop = new AbortController();
   const state = {
     id,
@@ -17,6 +19,7 @@ export function open({ id, asked }, app) {
     at: place(asked),
     line: "opening",
     waited: 0,
+    most: FIRST_STROKE,
     error: null,
     said: "",
     statements: [],
@@ -132,10 +135,13 @@ export function open({ id, asked }, app) {
   async function start() {
     state.error = null;
     try {
-      const known = await journal(id);
+      const asked = early ?? journal(id);
+      early = null;
+      const known = await asked;
       for (const entry of known.entries) state.trace = tell(state.trace, entry);
       state.line = known.finished ? "ended" : "live";
       app.draw();
+      afterFrame(wholeDrawn);
       sessions.statements(id).then((found) => { state.statements = found; app.draw(); }).catch(() => {});
       if (!known.finished) await follow(id, state.trace.entries.length, ears());
       state.line = "ended";
@@ -145,6 +151,12 @@ export function open({ id, asked }, app) {
       state.line = "broken";
     }
     app.draw();
+  }
+
+  function wholeDrawn() {
+    state.most = Infinity;
+    app.draw();
+    afterFrame(() => document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView());
   }
 
   function ears() {
@@ -191,6 +203,10 @@ export function open({ id, asked }, app) {
     },
     key: (event) => keys(event, state, act),
   };
+}
+
+function afterFrame(work) {
+  requestAnimationFrame(() => setTimeout(work));
 }
 
 function place(asked) {

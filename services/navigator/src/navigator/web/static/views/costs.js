@@ -7,12 +7,12 @@ import { count, seconds, some } from "../words.js";
 const ROLES = ["navigator", "executor", "store"];
 const NONE = { prompt: 0, cached: 0, completion: 0, calls: 0 };
 
-export function costs(session, steps, plans, start) {
+export function costs(session, steps, plans, start, shown) {
   const told = costRows(steps, plans);
   return h("section", { class: "costs", "aria-labelledby": "costs-title" },
     h("h2", { id: "costs-title" }, "Cost"),
     budget(session),
-    told.length ? bars(told, start, Date.parse(session.updated_at), session.outcome === null) : null);
+    told.length ? bars(told, start, Date.parse(session.updated_at), session.outcome === null, shown) : null);
 }
 
 /** Planning, then each step: its exchanges, and its tokens by role. Pure. */
@@ -60,7 +60,7 @@ function figure(name, used, whole, said) {
   ];
 }
 
-function bars(rows, start, end, growing) {
+function bars(rows, start, end, growing, shown) {
   const most = Math.max(1, ...rows.map(({ roles }) => ROLES.reduce((sum, role) => sum + total(roles[role]), 0)));
   const took = Math.max(1, end - start);
   // While it runs the scale grows by leaps: not every event moves every bar.
@@ -68,28 +68,25 @@ function bars(rows, start, end, growing) {
   return h("div", { class: "bars-frame" },
     h("ul", { class: "legend", "aria-hidden": "true" },
       h("li", { "data-role": "navigator" }, "navigator"), h("li", { "data-role": "executor" }, "executor"), h("li", { "data-role": "store" }, "store"), h("li", { "data-role": "cached" }, "cached")),
-    h("div", { class: rows.length > 14 ? "bars scroller tall" : "bars scroller", tabindex: 0, role: "region", "aria-label": "Cost of each step" },
-      h("table", null,
-        h("caption", { class: "visually-hidden" }, "Tokens and time of each step"),
-        h("colgroup", null, h("col", { class: "col-step" }), h("col", { class: "col-tokens" }), h("col", null)),
-        h("thead", null, h("tr", null, ["Step", "Tokens", "When"].map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", null, rows.map((row) => memo(row.id, barRow, row, most, start, span))))));
+    h("p", { class: "bar-row bar-heads", "aria-hidden": "true" }, h("span", null, "step"), h("span", null, "tokens"), h("span", { class: "number" }), h("span", null, "when")),
+    h("ol", { class: rows.length > 14 ? "bars scroller tall" : "bars scroller", tabindex: 0, "aria-label": "Cost of each step" },
+      rows.slice(0, shown).map((row) => memo(row.id, barRow, row, most, start, span))));
 }
 
 function barRow({ id, exchanges, roles, struck }, most, start, span) {
   const sum = ROLES.reduce((all, role) => all + total(roles[role]), 0);
-  return h("tr", { class: struck ? "struck" : null },
-    h("th", { scope: "row" }, id === "plan" ? "plan" : h("span", null, h("span", { class: "visually-hidden" }, "step "), id)),
-    h("td", { class: "tokens" },
-      h("span", { class: "bar-line" }, ["navigator", "executor"].map((role) => [
-        part(role, total(roles[role]) - roles[role].cached, most), part(`${role} cached`, roles[role].cached, most)])),
-      h("span", { class: "number" }, sum > 0 && count(sum))),
-    h("td", { class: "when" },
-      h("span", { class: "when-line" }, exchanges.map(({ seq, role, since, at }) => h("span", {
+  const took = exchanges.reduce((all, { since, at }) => all + at - since, 0);
+  return h("li", { class: struck ? "bar-row struck" : "bar-row", title: `${id === "plan" ? "plan" : `step ${id}`}: ${count(sum)} tokens, ${seconds(took)}` },
+    h("span", { class: "bar-step" }, id),
+    h("span", { class: "bar-line" }, ["navigator", "executor"].map((role) => [
+      part(role, total(roles[role]) - roles[role].cached, most), part(`${role} cached`, roles[role].cached, most)])),
+    h("span", { class: "number" }, sum > 0 && count(sum)),
+    h("span", { class: "when-line" },
+      h("span", { class: "visually-hidden" }, seconds(took)),
+      exchanges.map(({ seq, role, since, at }) => h("span", {
         key: seq, class: `stint ${role}`,
         style: { left: width((since - start) / span), width: `max(2px, ${width((at - since) / span)})` },
-      }))),
-      h("span", { class: "visually-hidden" }, seconds(exchanges.reduce((all, { since, at }) => all + at - since, 0)))));
+      }))));
 }
 
 function part(kind, tokens, most) {

@@ -6,12 +6,12 @@ import { exchangeDetail } from "./exchange.js";
 
 const ASKED = new Set(["plan.made", "step.instantiated", "step.reviewed", "action.failed"]);
 
-export function history(entries, at, act) {
+export function history(entries, at, act, shown) {
   const start = Date.parse(entries[0].at);
   return h("section", { class: "history", "aria-labelledby": "history-title" },
     h("h2", { id: "history-title" }, "Events"),
     h("ol", { class: entries.length > 200 ? "events scroller many" : "events scroller", tabindex: 0, "aria-label": "Events" },
-      entries.map((entry) => memo(entry.seq, eventLine, entry, start, entry.seq === at ? "now" : entry.seq > at ? "ahead" : "behind", act))));
+      entries.slice(0, shown).map((entry) => memo(entry.seq, eventLine, entry, start, entry.seq === at ? "now" : entry.seq > at ? "ahead" : "behind", act))));
 }
 
 function eventLine(entry, start, place, act) {

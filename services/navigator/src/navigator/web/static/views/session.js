@@ -27,8 +27,8 @@ export function sessionPage(state, act, trace) {
       answer(session),
       session.outcome && !replaying && afterwards(state, act, session)),
     h("aside", { class: "beside", "aria-label": "Cost and history" },
-      memo("costs", costs, session, trace.steps, trace.plans, trace.start),
-      memo("history", history, state.trace.entries, trace.entries.length, act)),
+      memo("costs", costs, session, trace.steps, trace.plans, trace.start, state.most),
+      memo("history", history, state.trace.entries, trace.entries.length, act, state.most)),
     replayBar(state, act, trace, replaying));
 }
 
@@ -87,7 +87,7 @@ function steps(state, act, trace, live, busy) {
   const many = session.steps.length > 12;
   return h("section", { class: many ? "steps many" : "steps", "aria-labelledby": "steps-title" },
     h("h2", { id: "steps-title" }, "Steps"),
-    h("ol", { class: "step-list" }, session.steps.map((own) => memo(
+    h("ol", { class: "step-list" }, session.steps.slice(0, state.most).map((own) => memo(
       own.step.id, step, own, trace.steps.get(own.step.id), session.options.library,
       live.get(liveKey("instantiate", own.step.id))?.text ?? live.get(liveKey("review", own.step.id))?.text ?? "",
       busy.has(own.step.id), state.evidence.has(own.step.id),

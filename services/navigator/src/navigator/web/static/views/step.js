@@ -66,14 +66,11 @@ function carriedOut({ reasoning, calculations, failure }) {
 }
 
 function sums(calculations) {
-  return h("table", { class: "sums" },
-    h("caption", { class: "visually-hidden" }, "Calculations"),
-    h("thead", { class: "visually-hidden" }, h("tr", null, h("th", { scope: "col" }, "Expression"), h("th", { scope: "col" }, "Exact value"))),
-    h("tbody", null, calculations.map(({ statement, value, error }) => h("tr", null,
-      h("td", null, formula(statement)),
-      error
-        ? h("td", { class: "failure" }, error.message)
-        : h("td", { class: "value" }, h("span", { class: "arrow", "aria-hidden": "true" }, "→ "), value)))));
+  return h("ul", { class: "sums", "aria-label": "Calculations" }, calculations.map(({ statement, value, error }) => h("li", null,
+    formula(statement),
+    error
+      ? h("span", { class: "failure" }, error.message)
+      : h("span", { class: "value" }, h("span", { class: "arrow", "aria-label": "is" }, "→ "), value))));
 }
 
 /** An attempt that did not stand. */
