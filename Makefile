@@ -81,6 +81,12 @@ bench-overhead: install  ## what everything but the LLM costs, beside other fram
 bench-loop: install  ## what the loop costs beside its engines, and what doing things at once saves (writes docs/results/loop.md)
 	@OMP_NUM_THREADS=1 $(BIN)/python services/navigator/benchmarks/loop $(BENCH_ARGS)
 
+bench-trace: install  ## the trace page on long sessions, by the browser's own clock (writes docs/results/trace-page.md)
+	@PYTHONPATH=tests $(BIN)/python -m browser.bench $(BENCH_ARGS)
+
+screenshots: install  ## take the pictures in docs/images again
+	@PYTHONPATH=tests $(BIN)/python -m browser.screenshots
+
 constraints: install  ## write constraints.txt anew from .venv
 	@{ grep '^#' constraints.txt; { $(BIN)/pip freeze --all --exclude-editable --exclude pip; \
 	   grep -E '^torch(audio|codec|vision)==' constraints.txt; } | sed 's/^\(torch==[0-9.]*\)+.*/\1/' | sort -fu; } > constraints.partial
