@@ -1,6 +1,7 @@
 """The typed clients against small real apps, and the fakes with the same suite as the clients."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from reasonflux.contracts import (
     Calculation,
     CreateSession,
     Delta,
+    Effort,
     Entry,
     Event,
     Failure,
@@ -500,6 +502,23 @@ async def test_create_comes_back_when_it_was_told_to(
             assert (await client.create(CreateSession(problem="p"))).id == "one"
     assert pauses == slept
     assert len(set(keys)) == 1  # so that nothing is started twice
+
+
+async def test_create_sends_only_what_was_asked_for_so_that_older_navigators_understand() -> None:
+    bodies: list[object] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        assert request.headers["content-type"] == "application/json"
+        session = Session(id="one", problem=Problem(text="p"), started_at=AT, updated_at=AT)
+        return httpx.Response(201, content=session.model_dump_json())
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        client = NavigatorClient(http, "http://navigator")
+        await client.create(CreateSession(problem="p"))
+        await client.create(CreateSession(problem="p", budget=Effort.LOW.budget, parent=None))
+    assert bodies[0] == {"problem": "p"}
+    assert CreateSession.model_validate(bodies[1]).budget == Effort.LOW.budget
 
 
 async def test_cancel_returns_the_session() -> None:

@@ -120,11 +120,13 @@ class NavigatorClient(RemoteService):
 
         Raises RateLimited or Overloaded when it came back in vain, or would have to wait for long.
         """
-        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex, "Content-Type": "application/json"}
+        # Only what was asked for: a navigator older than this client refuses fields that it does not know.
+        asked = request.model_dump_json(exclude_unset=True).encode()
         left = self._returns
         while True:
             try:
-                return await self.ask(Session, "POST", "/v1/sessions", body=request, headers=headers)
+                return await self.ask(Session, "POST", "/v1/sessions", content=asked, headers=headers)
             except (RateLimited, Overloaded) as error:
                 if not left or error.retry_after is None or error.retry_after > LONGEST_PAUSE_SECONDS:
                     raise
