@@ -1,11 +1,13 @@
 """What `docker compose` and make-env.sh do with docker-compose.yml and .env.example."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from compose_file import COMPOSE, EXPECTED, ROOT, SECRETS
@@ -27,6 +29,42 @@ def test_compose_starts_exactly_the_services_of_a_profile(profile: str, tmp_path
     done = compose("--profile", profile, "config", "--services", tmp=tmp_path, COMPOSE_PROFILES="cpu", **SECRETS)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == EXPECTED[profile]
+
+
+def engine(name: str, profile: str, tmp: Path, **settings: str) -> dict[str, Any]:
+    """An engine's service as compose understands it, with these settings in .env."""
+    done = compose("--profile", profile, "config", "--format", "json", tmp=tmp, **SECRETS, **settings)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout)["services"][name])
+
+
+def gpus(service: dict[str, Any]) -> dict[str, Any]:
+    (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+    return {key: device[key] for key in ("count", "device_ids") if key in device}
+
+
+def test_a_model_is_spread_over_as_many_gpus_as_are_asked_for(tmp_path: Path) -> None:
+    service = engine("engine-gpu", "gpu", tmp_path, GPU_COUNT="2", GPU_MODEL="/models/mine", ENGINE_MEMORY="96g")
+    assert gpus(service) == {"count": 2}
+    assert service["command"][0] == "/models/mine"
+    assert "--tensor-parallel-size=2" in service["command"]
+    assert int(service["deploy"]["resources"]["limits"]["memory"]) == 96 * 1024**3
+
+
+def test_each_role_gets_its_model_on_its_gpu(tmp_path: Path) -> None:
+    settings = {"NAVIGATOR_MODEL": "/models/mine", "EXECUTOR_GPU": "3", "GPU_MEMORY_SHARE": "0.45"}
+    navigator = engine("navigator-engine-gpu", "gpu-pair", tmp_path, **settings)
+    executor = engine("executor-engine-gpu", "gpu-pair", tmp_path, **settings)
+    assert (gpus(navigator), gpus(executor)) == ({"device_ids": ["0"]}, {"device_ids": ["3"]})
+    assert (navigator["command"][0], executor["command"][0]) == ("/models/mine", "Qwen/Qwen2.5-7B-Instruct")
+    assert "--gpu-memory-utilization=0.45" in navigator["command"]
+
+
+def test_a_folder_of_models_is_there_for_every_gpu_engine_and_cannot_be_written(tmp_path: Path) -> None:
+    for name, profile in {"engine-gpu": "gpu", "navigator-engine-gpu": "gpu-pair"}.items():
+        volumes = engine(name, profile, tmp_path, MODELS_DIR="/srv/models")["volumes"]
+        (models,) = [each for each in volumes if each["target"] == "/models"]
+        assert (models["source"], models["read_only"]) == ("/srv/models", True)
 
 
 @pytest.mark.parametrize("missing", SECRETS)
