@@ -162,6 +162,9 @@ def _by_depth(kept: Kept, plot: Plot, axes: Any) -> None:
         if points:
             depths, values = zip(*points, strict=True)
             _line(axes, list(depths), list(values), plot.metric, name, colour)
+    axes.set_xticks(sorted({int(row.name) for found in kept.reports.values() for row in found.by_depth}))
+    if plot.metric.endswith("per_right"):
+        axes.set_yscale("log")
     axes.set_xlabel("depth: templates that the gold solution takes")
     axes.set_ylabel(_NAMES[plot.metric])
     axes.legend(fontsize=8)
@@ -173,22 +176,36 @@ def _cost(kept: Kept, plot: Plot, axes: Any) -> None:
         families.setdefault(_family(found), []).append((name, found.overall))
     for colour, (family, rows) in zip(_endless(), families.items(), strict=False):
         rows.sort(key=lambda one: one[1].tokens.mean)
-        tokens = [row.tokens.mean for _, row in rows]
-        _line(axes, tokens, [row.right for _, row in rows], "right", family, colour)
+        tokens, right = [row.tokens.mean for _, row in rows], [row.right for _, row in rows]
+        _bars_of(axes, tokens, right, "right", family, colour)
         for (name, row), place in zip(rows, tokens, strict=True):
             axes.annotate(name, (place, 100 * row.right.mean), fontsize=7, xytext=(4, 4), textcoords="offset points")
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.margins(x=0.12)
     axes.set_xlabel("tokens a problem (mean, both roles, failed calls included)")
     axes.set_ylabel("right, %")
     axes.legend(fontsize=8)
+
+
+def _bars_of(axes: Any, places: list[Any], values: list[Estimate], metric: Metric, name: str, colour: str) -> None:
+    """A line whose points have their intervals as bars."""
+    factor = 100 if metric == "right" else 1
+    means = [factor * value.mean for value in values]
+    low = [max(0.0, mean - factor * value.low) for mean, value in zip(means, values, strict=True)]
+    high = [max(0.0, factor * _shown(value) - mean) for mean, value in zip(means, values, strict=True)]
+    axes.errorbar(places, means, yerr=[low, high], marker="o", capsize=3, label=name, color=colour)
 
 
 def _family(found: Report) -> str:
     """Points of one line: the same strategy choosing among solutions of the same kind."""
     spec = found.run.spec
     of = Path(spec.recorded).stem if spec.recorded else "" if spec.chains == "chat" else spec.chains
-    named = spec.strategy.strategy if spec.strategy.strategy != "direct" else "one"
-    return spec.strategy.strategy if spec.strategy.strategy == "reasonflux" else f"{named} of {of}" if of else named
+    if spec.strategy.strategy == "direct" and of:
+        return f"one {of}"
+    return (
+        f"{spec.strategy.strategy} of {of}" if of and spec.strategy.strategy != "reasonflux" else spec.strategy.strategy
+    )
 
 
 def _within(kept: Kept, plot: Plot, axes: Any) -> None:
