@@ -153,7 +153,9 @@ async def main(arguments: argparse.Namespace) -> None:
     problems = [(f"depth {problem.depth}: {problem.id}", problem.text) for problem in ladder]
     with tempfile.TemporaryDirectory() as home:
         settings = await settings_for(Path(home))
-        engines = {role: settings.engine_url(role) or f"http://127.0.0.1:{_port(settings, role)}/v1" for role in ROLES}
+        engines: dict[str, str] = {
+            role: settings.engine_url(role) or f"http://127.0.0.1:{_port(settings, role)}/v1" for role in ROLES
+        }
         line = EngineLine(engines, say, Pace(token=1e-3 * arguments.token_ms))
         async with line.serving(LINE):
             stack = Stack(Path(home) / "run", processes(settings))

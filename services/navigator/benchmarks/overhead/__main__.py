@@ -34,7 +34,7 @@ from timing import Sample
 HERE = Path(__file__).parent
 ROOT = HERE.parents[3]
 RESULT = ROOT / "docs/results/overhead.md"
-LEVELS = {1: 20, 16: 64, 64: 128}
+LEVELS = {1: 16, 16: 48, 64: 64}
 """How many at a time, and how many runs of it in a round."""
 TOKENS = 4
 """Characters of a token, where replies are streamed token by token."""
