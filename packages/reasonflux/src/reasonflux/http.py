@@ -8,6 +8,8 @@ import httpx
 from httpx_aiohttp import HttpxAiohttpClient
 
 CONNECT_SECONDS = 10.0
+IDLE_SECONDS = 4.0
+"""An idle connection is not used again after it: uvicorn, and with it vLLM, closes it after five."""
 
 # What a request or a half-read response can raise. The aiohttp transport lets some of aiohttp's own errors through,
 # such as the one for a server that speaks no HTTP.
@@ -36,7 +38,7 @@ def http_client(*, timeout: float = 30.0, max_connections: int = 512) -> httpx.A
     """
     client: httpx.AsyncClient = _Client(
         timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
-        limits=httpx.Limits(max_connections=max_connections, keepalive_expiry=30.0),
+        limits=httpx.Limits(max_connections=max_connections, keepalive_expiry=IDLE_SECONDS),
         mounts=dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]")),
     )
     return client

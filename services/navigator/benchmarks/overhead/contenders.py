@@ -36,9 +36,13 @@ LIBRARY = HERE.parents[2] / "template-store/library"
 
 
 class Contender(Protocol):
-    name: str
-    calls: int
-    """Upstream calls of one run."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def calls(self) -> int:
+        """Upstream calls of one run."""
+        ...
 
     async def measure(self, concurrency: int, runs: int) -> Sample: ...
 

@@ -280,8 +280,8 @@ class RedisJournal:
             await self._redis.ping()
 
     async def close(self) -> None:
+        await self._listener.close()  # first: nothing is unsubscribed on a connection that is closed anyway
         await self._waking.aclose()
-        await self._listener.close()
         await self._live.aclose()
         await self._redis.aclose()
 
