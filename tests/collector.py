@@ -53,6 +53,11 @@ class Collector:
     def hang(self) -> None:
         self._free.clear()
 
+    def news(self, seconds: float) -> None:
+        """Wait for the next batch, for so long at the most."""
+        self.asked.clear()
+        self.asked.wait(seconds)
+
     def go_on(self) -> None:
         self._free.set()
 

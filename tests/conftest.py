@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from collector import Collector
 from embedded import Embedded, embedded_stack, why_not
 from hypothesis import settings
 
@@ -120,11 +121,18 @@ def redis_prefix(redis_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def collector() -> Iterator[Collector]:
+    """Where the embedded stack sends its traces."""
+    with Collector().running() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Embedded]:
     """The whole stack with real Redis, vLLM, FAISS and the shipped weights, started on first use."""
     if reason := why_not():
         pytest.skip(reason)
-    with embedded_stack(tmp_path_factory.mktemp("embedded")) as stack:
+    with embedded_stack(tmp_path_factory.mktemp("embedded"), OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as stack:
         yield stack
 
 

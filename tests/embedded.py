@@ -47,8 +47,8 @@ class Embedded:
 
 
 @contextmanager
-def embedded_stack(home: Path) -> Iterator[Embedded]:
-    """Up on free ports with its data in `home`; down at the end."""
+def embedded_stack(home: Path, **environment: str) -> Iterator[Embedded]:
+    """Up on free ports with its data in `home` and what `environment` sets; down at the end."""
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("REASONFLUX_")}
     env = {
@@ -57,6 +57,7 @@ def embedded_stack(home: Path) -> Iterator[Embedded]:
         "COLUMNS": "160",
         "REASONFLUX_LIBRARIES": json.dumps(LIBRARIES),
         **{f"REASONFLUX_{name.upper()}_PORT": str(port) for name, port in ports.items()},
+        **environment,
     }
     stack = Embedded(env)
     started = stack.run("up")

@@ -1,6 +1,7 @@
 """What only the journal on Redis can promise: durability, and few connections."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -45,6 +46,18 @@ async def test_an_acknowledged_commit_survives_a_killed_redis(own_redis, journal
     assert await journal.create("other", STARTED, idempotency_key="k", fingerprint="f") == "s"
     assert await journal.claim("thief", 60) is None
     await journal.commit(claim, 3, [SOLVED])
+
+
+async def test_a_session_that_a_newer_version_began_is_read_and_carried_on(own_redis, journal) -> None:
+    """While a deployment is upgraded, navigators of both versions claim the same sessions."""
+    await journal.create("s", STARTED)
+    with redis.Redis.from_url(own_redis.url) as client:
+        newer = {**json.loads(STARTED.model_dump_json()), "mood": "hopeful"}
+        newer["problem"]["language"] = "en"
+        client.delete("rf:{0}:events:s")
+        client.xadd("rf:{0}:events:s", {"at": "1", "event": json.dumps(newer)}, id="1-0")
+    assert (await journal.read("s"))[0].event == STARTED
+    await journal.commit(await journal.claim("worker", 60), 2, [SOLVED])
 
 
 async def test_followers_go_on_after_redis_was_killed(own_redis, journal) -> None:

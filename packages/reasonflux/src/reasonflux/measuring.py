@@ -51,7 +51,8 @@ class EngineCalls:
     def of(self, engine: str) -> EngineWatch:
         """For the engine that the operator calls so; the one that a deployment is started with is `default`."""
         seconds, retries = self._seconds, self._retries.labels(engine)
-        seconds.labels(engine, "answered")
+        for outcome in ("answered", "cancelled", "engine_unavailable", "engine_refused", "deadline_exceeded"):
+            seconds.labels(engine, outcome)  # a counter that is not there yet hides its first increase from rate()
 
         class Watch:
             def ended(self, outcome: str, took: float) -> None:

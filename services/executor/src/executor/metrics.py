@@ -39,6 +39,8 @@ class Metrics:
         )
         for outcome in (RESULT, *(kind.value for kind in FAILURES)):
             self._outcomes.labels(outcome)
+        for kind in (FailureKind.CALCULATION_ERROR, FailureKind.UNPARSABLE_REPLY):
+            self._repairs.labels(kind.value)
 
     def ended(self, instantiation: Instantiation, seconds: float) -> None:
         failure = instantiation.failure

@@ -105,6 +105,9 @@ class Metrics:
             self._finished.labels(outcome.value)
         for verdict in Verdict:
             self._verdicts.labels(verdict.value)
+        for action in ActionKind:
+            for ahead in ("true", "false"):
+                self._dropped.labels(action.value, ahead)
         self._timed = {kind: self._action_seconds.labels(kind.value) for kind in ActionKind}
 
     def started(self) -> None:

@@ -41,8 +41,8 @@ class SearchMetrics:
     def searched(self, library: str, response: SearchResponse, seconds: float) -> None:
         self._seconds.observe(seconds, tracing.exemplar())
         for retrieval in response.retrievals:
-            outcome = "abstained" if retrieval.template is None else "chosen"
-            self._queries.labels(library, outcome).inc()
+            chosen, abstained = (self._queries.labels(library, outcome) for outcome in ("chosen", "abstained"))
+            (abstained if retrieval.template is None else chosen).inc()
             if retrieval.candidates:
                 self._scores.labels(library).observe(retrieval.candidates[0].score)
 

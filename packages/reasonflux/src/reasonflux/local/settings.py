@@ -40,6 +40,11 @@ class LocalSettings(ReasonFluxSettings):
     executor_profile: Profile | None = None
 
     models_dir: Path | None = Field(default=None, description="folder with the weights: navigator/ and executor/")
+    traces_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="a collector of traces (OTLP over HTTP); the engines are told of it too",
+    )
     engine_compiled: bool = Field(
         default=False, description="compile the model: faster tokens, a slower start, and a C++ compiler is needed"
     )

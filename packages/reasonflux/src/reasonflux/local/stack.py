@@ -136,6 +136,8 @@ def _engine(settings: LocalSettings, found: Found, role: Role) -> Process:
         "--dtype": "bfloat16",
         "--max-model-len": str(PROMPT_WINDOW),
     }
+    if settings.traces_endpoint:
+        arguments["--otlp-traces-endpoint"] = f"{settings.traces_endpoint.rstrip('/')}/v1/traces"
     flags = ["--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
     if not settings.engine_compiled:
         flags.append("--enforce-eager")
@@ -153,14 +155,14 @@ def _engine(settings: LocalSettings, found: Found, role: Role) -> Process:
         url=f"http://{settings.host}:{port}/v1",
         port=port,
         port_setting=f"REASONFLUX_{role.upper()}_ENGINE_PORT",
-        env=_engine_environment(settings, found),
+        env=_engine_environment(settings, found, role),
         hint=ENGINE_HINT.format(role=role.upper()),
         phases=VLLM_PHASES,
         patience=400.0,
     )
 
 
-def _engine_environment(settings: LocalSettings, found: Found) -> dict[str, str]:
+def _engine_environment(settings: LocalSettings, found: Found, role: Role) -> dict[str, str]:
     """One thread per engine: in a model this small more of them only wait for each other, and engines share cores."""
     env = {
         "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -173,6 +175,8 @@ def _engine_environment(settings: LocalSettings, found: Found) -> dict[str, str]
         "SPT_NOENV": "1",  # vLLM renames its processes; keep their environment readable (see process.py)
         "VLLM_CACHE_ROOT": str(settings.home.absolute() / "cache" / "vllm"),
     }
+    if settings.traces_endpoint:
+        env |= {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_SERVICE_NAME": f"vllm-{role}"}
     if found.libgomp:
         env["LD_PRELOAD"] = os.pathsep.join(filter(None, (str(found.libgomp), os.environ.get("LD_PRELOAD"))))
     return env

@@ -15,6 +15,8 @@ class AccessMetrics:
             ("reason",),
             registry=registry,
         )
+        for reason in ("unauthorized", "forbidden", "open", "requests", "tokens", "sessions", "room"):
+            self._refused.labels(reason)
         self._tokens = Counter(
             "reasonflux_tenant_tokens", "Tokens of the work that has ended, by tenant", ("tenant",), registry=registry
         )

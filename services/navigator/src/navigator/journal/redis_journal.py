@@ -364,4 +364,5 @@ def _time(micros: str) -> datetime:
 
 def _entry(name: str, fields: Mapping[str, str]) -> Entry:
     seq = int(name.partition("-")[0])
-    return Entry(seq=seq, at=_time(fields["at"]), event=EVENT.validate_json(fields["event"]))
+    # What a newer version has added is passed over: while a deployment is upgraded, both read each other's sessions.
+    return Entry(seq=seq, at=_time(fields["at"]), event=EVENT.validate_json(fields["event"], extra="ignore"))
