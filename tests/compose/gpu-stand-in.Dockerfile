@@ -8,4 +8,5 @@ RUN useradd --uid 2000 --gid 0 --create-home --home-dir /home/vllm vllm \
     && chown -R 2000:0 /home/vllm \
     && rm -r /models
 USER 2000:0
-ENTRYPOINT ["/bin/sh", "-c", "exec vllm serve \"$@\" --block-size=32 --dtype=bfloat16 --enforce-eager", "vllm"]
+# The official image's is "vllm serve", which takes the model first; vLLM's CPU packaging has no such command.
+ENTRYPOINT ["/bin/sh", "-c", "model=$1; shift; exec python -m reasonflux.local.vllm_server --model=\"$model\" \"$@\" --block-size=32 --dtype=bfloat16 --enforce-eager", "vllm"]
