@@ -69,4 +69,5 @@ class Follower:
 
 
 def refused(answer: httpx.Response, status: int, kind: str) -> None:
-    assert (answer.status_code, answer.json()["error"]["type"]) == (status, kind), answer.text
+    assert answer.status_code == status, f"{answer.status_code}: {answer.text}"
+    assert answer.json()["error"]["type"] == kind, answer.text

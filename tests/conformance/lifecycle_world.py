@@ -120,7 +120,9 @@ class World:
         """A client with a key of this tenant."""
         key, record = mint(tenant, datetime.now(UTC))
         self._line.wait(self._keys.keep(record))
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE)
+        fresh = httpx.Limits(max_keepalive_connections=0)  # one kept alive may be closed just when it is used again
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE, limits=fresh)
 
     def hold(self, name: str) -> None:
         self._line.call(lambda: self.gates.add(name))

@@ -5,6 +5,7 @@ from typing import Any
 
 import schemathesis
 from schemathesis.core.failures import Failure
+from schemathesis.core.media_types import YAML_MEDIA_TYPES
 from schemathesis.specs.openapi.checks import AcceptedNegativeData, negative_data_rejection
 
 JUDGED_LINE_BY_LINE = "POST /v1/templates/import"
@@ -23,8 +24,9 @@ def json_lines(_: schemathesis.SerializationContext, value: Any) -> bytes:
     return str(value).encode("utf-8", "surrogatepass")
 
 
-@schemathesis.deserializer("application/x-ndjson", "application/yaml")
+@schemathesis.deserializer("application/x-ndjson", *YAML_MEDIA_TYPES)
 def as_text(_: schemathesis.DeserializationContext, response: schemathesis.Response) -> str:
+    """An export is many documents, of which schemathesis's own reader takes one."""
     return response.content.decode()
 
 
