@@ -294,6 +294,12 @@ async def test_an_import_as_active_must_pass_the_checks(store: TemplateStoreClie
     assert "double-it" in await found(store, "double it")
 
 
+async def test_an_import_as_active_may_be_longer_than_the_line_of_the_checks(store: TemplateStoreClient) -> None:
+    lines = [json.dumps(body(template(f"number-{n}", name=f"Number {n}"))) for n in range(80)]
+    report = await store.import_templates("\n".join(lines).encode(), status=TemplateStatus.ACTIVE)
+    assert report.counts["created"] == 80
+
+
 async def test_an_import_may_replace_what_is_there(store: TemplateStoreClient) -> None:
     changed = SHIPPED.model_copy(update={"description": "Says something else now."})
     report = await store.import_templates(changed.model_dump_json().encode(), update=True)

@@ -16,6 +16,8 @@ from evaluation.studies import study as studies
 from reasonflux.contracts import Outcome, Tokens, Usage
 
 STUDIES = Path(__file__).parents[2] / "evaluation" / "studies"
+REPORTS = STUDIES.with_name("reports")
+PAGES = STUDIES.parents[1] / "docs" / "results"
 TEMPLATES = [template(f"t-{number}", name=f"Way number {number} to the result") for number in range(30)]
 
 
@@ -53,6 +55,16 @@ def test_a_page_tells_what_is_measured_and_what_is_not(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
     for number, plot in enumerate(study.plots):
         assert pages.draw(kept, plot, tmp_path / f"{number}.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize("file", sorted(REPORTS.glob("*.json")), ids=lambda file: file.stem)
+def test_a_page_says_what_its_stored_reports_and_its_study_say(file: Path) -> None:
+    kept = studies.Kept.model_validate_json(file.read_text(encoding="utf-8"))
+    kept = kept.told_by(studies.read(STUDIES / file.with_suffix(".yaml").name))
+    assert set(kept.reports) == {run.name for run in kept.study.runs}
+    told = (PAGES / f"{file.stem}.md").read_text(encoding="utf-8")
+    assert told == "\n".join(pages.page(kept)) + "\n", "draw it again: make results"
+    assert all((PAGES / pages.plot_name(kept, number + 1)).exists() for number in range(len(kept.study.plots)))
 
 
 @given(st.integers(1, 100), st.integers(1, 100), st.integers(0, 99))

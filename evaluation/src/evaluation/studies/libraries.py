@@ -11,7 +11,7 @@ from reasonflux.contracts import FailureKind, ImportOutcome, ImportReport, Prove
 from reasonflux.errors import InvalidRequest, ReasonFluxError
 
 BATCH = 50
-"""Templates sent at a time: the store works every example, and lets no more than that stand in line."""
+"""Templates sent at a time: the store works every example before it answers."""
 PATIENCE = 10
 """How often in a row a batch is sent to a store that is busy."""
 

@@ -21,6 +21,8 @@ from template_store.ports import Draft, Records
 from template_store.quality.checks import Checks
 from template_store.replica import Replica
 
+AT_ONCE = 16
+"""Templates of one import that stand in the line of the checks: a large import waits for its own, and leaves room."""
 _UNSOUND_HINT = "mend it, or import it with status=quarantined"
 _UNREADABLE_HINT = "correct these fields; /docs lists them"
 
@@ -37,7 +39,13 @@ class Importer:
     ) -> ImportReport:
         """All of them get `status`; active ones must pass their checks. A template that is there already, says
         the same and has that status is left as it is; with `update`, any other is replaced, otherwise refused."""
-        judged = await asyncio.gather(*(self._judge(library, each, status, author, update) for each in received))
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def judge(each: Received) -> Draft | ImportedEntry:
+            async with room:
+                return await self._judge(library, each, status, author, update)
+
+        judged = await asyncio.gather(*map(judge, received))
         drafts = [draft for draft in judged if isinstance(draft, Draft)]
         outcomes = iter(await self._records.write(library.name, drafts))
         entries: list[ImportedEntry] = []
