@@ -176,6 +176,20 @@ def test_a_problem_is_solved_another_way_and_compared(view: Any, house: House) -
     assert "Reviews" in view.locator(".differences").inner_text()
 
 
+def test_the_same_problem_goes_to_another_engine(view: Any, house: House) -> None:
+    offered = [{"id": name, "reasonflux": {"engine": name}} for name in ("default", "large")]
+    view.route("**/v1/models", lambda route: route.fulfill(json={"data": offered}))
+    view.goto(f"/sessions/{house.solved(SERIES.problem)}")
+    view.get_by_text("Solve it another way and compare").click()
+    view.get_by_label("engine").select_option("large")
+    view.route("**/v1/sessions", lambda route: route.fulfill(json={"id": "other"}))
+    view.route("**/v1/sessions/other/**", lambda route: route.fulfill(json={"entries": [], "finished": True}))
+    with view.expect_request("**/v1/sessions") as asked:
+        view.get_by_role("button", name="Solve and compare").click()
+    assert (asked.value.post_data_json["engine"], asked.value.post_data_json["problem"]) == ("large", SERIES.problem)
+    view.wait_for_url("**/compare/*/other")
+
+
 def test_a_follow_up_goes_on_from_the_answer(view: Any, house: House) -> None:
     first = house.solved(SERIES.problem)
     view.goto(f"/sessions/{first}")

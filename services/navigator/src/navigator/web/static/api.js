@@ -72,6 +72,9 @@ export const libraries = {
   sessions: (name, id) => read(library(name, "templates", id, "sessions")),
 };
 
+/** The engine profiles that the deployment offers, its own first. */
+export const engines = async () => [...new Set((await read("/v1/models")).data.map((model) => model.reasonflux.engine))];
+
 export const mathml = (texts) => read("/v1/mathml", { method: "POST", body: { texts } });
 
 function randomName() {

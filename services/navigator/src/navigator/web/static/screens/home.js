@@ -1,6 +1,6 @@
 // Where a problem is asked.
 
-import { libraries, sessions } from "../api.js";
+import { engines, libraries, sessions } from "../api.js";
 import { link } from "../routes.js";
 import { homePage } from "../views/home.js";
 
@@ -11,6 +11,8 @@ export function open({ asked }, app) {
     problem: asked.problem ?? "",
     library: "",
     libraries: [],
+    engine: "",
+    engines: [],
     effort: localStorage.getItem(EFFORT) ?? "medium",
     retrieve: true,
     review: true,
@@ -31,8 +33,9 @@ export function open({ asked }, app) {
       act.change({ busy: true, error: null });
       try {
         const { problem, effort, retrieve, review } = state;
+        const chosen = { ...(state.library ? { library: state.library } : {}), ...(state.engine ? { engine: state.engine } : {}) };
         const horizon = Number(state.horizon) || null;
-        const started = await sessions.create({ problem, effort, retrieve, review, horizon, ...(state.library ? { library: state.library } : {}) });
+        const started = await sessions.create({ problem, effort, retrieve, review, horizon, ...chosen });
         app.go(link.session(started.id));
       } catch (error) {
         act.change({ busy: false, error: app.refused(error) });
@@ -41,6 +44,7 @@ export function open({ asked }, app) {
   };
 
   libraries.all().then((found) => act.change({ libraries: found, library: found[0]?.name ?? "" })).catch(app.refused);
+  engines().then((found) => act.change({ engines: found, engine: found[0] ?? "" })).catch(app.refused);
   sessions.list().then(({ sessions: found }) => act.change({ recent: found.slice(0, 6) })).catch(app.refused);
   return { view: () => homePage(state, act), title: () => "Ask" };
 }

@@ -1,6 +1,6 @@
 // One session: live while it runs, and event by event whenever one likes.
 
-import { follow, journal, sessions } from "../api.js";
+import { engines, follow, journal, sessions } from "../api.js";
 import { link } from "../routes.js";
 import { blank, heard, settled, tell, traced } from "../trace.js";
 import { sessionPage } from "../views/session.js";
@@ -28,6 +28,7 @@ export function open({ id, asked }, app, early) {
     share: false,
     playing: false,
     question: "",
+    engines: [],
     again: { retrieve: true, review: true, effort: "medium" },
   };
   let replayed = { at: null, trace: null };
@@ -92,7 +93,8 @@ export function open({ id, asked }, app, early) {
     async ask(problem) {
       if (!problem.trim()) return;
       await attempted(async () => {
-        const next = await sessions.create({ problem, parent: id, library: state.trace.session.options.library });
+        const { library, engine } = state.trace.session.options;
+        const next = await sessions.create({ problem, parent: id, library, engine });
         app.go(link.session(next.id));
       });
     },
@@ -103,7 +105,7 @@ export function open({ id, asked }, app, early) {
     async askAgain() {
       await attempted(async () => {
         const { problem, options } = state.trace.session;
-        const other = await sessions.create({ problem: problem.text, library: options.library, ...state.again });
+        const other = await sessions.create({ problem: problem.text, library: options.library, engine: options.engine, ...state.again });
         app.go(link.compare(id, other.id));
       });
     },
@@ -142,6 +144,7 @@ export function open({ id, asked }, app, early) {
       state.line = known.finished ? "ended" : "live";
       app.draw();
       afterFrame(wholeDrawn);
+      engines().then((found) => { state.engines = found; app.draw(); }).catch(() => {});
       sessions.statements(id).then((found) => { state.statements = found; app.draw(); }).catch(() => {});
       if (!known.finished) await follow(id, state.trace.entries.length, ears());
       state.line = "ended";

@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { inline } from "../formulas.js";
 import { link } from "../routes.js";
 import { sessionRows } from "./sessions.js";
-import { tick, trouble } from "./shell.js";
+import { choice, tick, trouble } from "./shell.js";
 
 const EXAMPLES = [
   "An arithmetic sequence has first term 3 and common difference 4. What is the sum of its first 20 terms?",
@@ -44,10 +44,9 @@ function form(state, act) {
         Object.entries(EFFORTS).map(([name, means]) => h("label", { title: means },
           h("input", { type: "radio", name: "effort", value: name, checked: state.effort === name, onchange: () => act.change({ effort: name }) }), h("span", null, name)))),
       state.libraries.length > 1
-        ? h("label", { class: "inline" }, "Library ",
-          h("select", { onchange: (event) => act.change({ library: event.target.value }) },
-            state.libraries.map(({ name }) => h("option", { value: name, selected: state.library === name }, name))))
+        ? choice("Library", state.libraries.map(({ name }) => name), state.library, (library) => act.change({ library }))
         : state.libraries.map(({ name, counts }) => h("p", { class: "library-name" }, "Library ", h("a", { href: link.library(name) }, name), `, ${counts.active ?? 0} templates`)),
+      state.engines.length > 1 && choice("Engine", state.engines, state.engine, (engine) => act.change({ engine })),
       h("button", { class: "primary", disabled: state.busy }, state.busy ? "Asking…" : "Solve")),
     h("details", { class: "more" },
       h("summary", null, "More ways to solve it"),

@@ -9,7 +9,7 @@ import { costs } from "./costs.js";
 import { plan } from "./plan.js";
 import { history, replayBar } from "./replay.js";
 import { step } from "./step.js";
-import { tick, trouble } from "./shell.js";
+import { choice, tick, trouble } from "./shell.js";
 
 export function sessionPage(state, act, trace) {
   const { session } = trace;
@@ -38,6 +38,7 @@ function head(state, act, session, trace, busy, replaying) {
     h("p", { class: "eyebrow" },
       session.parent ? ["Follows up ", h("a", { href: link.session(session.parent) }, session.parent.slice(0, 8)), " · "] : null,
       `${session.options.library} · ${moment(session.started_at)}`,
+      session.options.engine !== "default" && ` · engine ${session.options.engine}`,
       !session.options.retrieve && " · without templates", !session.options.review && " · without reviews"),
     h("h1", { class: long ? "statement long" : "statement" }, prose(session.problem.text)),
     h("div", { class: "standing" },
@@ -122,8 +123,7 @@ function afterwards(state, act, session) {
       h("div", { class: "row" },
         tick("templates", again.retrieve, (retrieve) => act.another({ retrieve })),
         tick("reviews", again.review, (review) => act.another({ review })),
-        h("label", { class: "inline" }, "effort ",
-          h("select", { onchange: (event) => act.another({ effort: event.target.value }) },
-            ["low", "medium", "high"].map((name) => h("option", { value: name, selected: again.effort === name }, name)))),
+        choice("effort", ["low", "medium", "high"], again.effort, (effort) => act.another({ effort })),
+        state.engines.length > 1 && choice("engine", state.engines, again.engine ?? session.options.engine, (engine) => act.another({ engine })),
         h("button", { onclick: act.askAgain }, "Solve and compare"))));
 }

@@ -72,6 +72,11 @@ export function trouble(error, again) {
     again && h("button", { onclick: again }, "Try again"));
 }
 
+export function choice(name, among, chosen, change) {
+  return h("label", { class: "inline" }, `${name} `,
+    h("select", { onchange: (event) => change(event.target.value) }, among.map((one) => h("option", { value: one, selected: one === chosen }, one))));
+}
+
 export function tick(name, checked, change) {
   return h("label", { class: "inline" },
     h("input", { type: "checkbox", checked, onchange: (event) => change(event.target.checked) }), name);
