@@ -1,6 +1,7 @@
 """Sessions of two hundred steps: one that has ended, and one whose events come as fast as a test asks for."""
 
 import asyncio
+from dataclasses import dataclass
 
 from navigator.journal import MemoryJournal
 from reasonflux.contracts import (
@@ -45,18 +46,28 @@ async def finished(journal: MemoryJournal, template: ThoughtTemplate) -> None:
     await journal.commit(claim, 2, [planned(), *each, end])
 
 
-async def flood(journal: MemoryJournal, session_id: str, rate: int, seconds: float, template: ThoughtTemplate) -> None:
+@dataclass(frozen=True)
+class Flood:
+    """How fast, and for how long; it starts when `go` is set."""
+
+    rate: int
+    seconds: float
+    go: asyncio.Event
+
+
+async def flood(journal: MemoryJournal, session_id: str, asked: Flood, template: ThoughtTemplate) -> None:
     """A tenth of the events are committed, the others are live text."""
     await journal.create(session_id, started())
     claim = await journal.claim("nobody", 600.0)
     assert claim is not None
     assert claim.session_id == session_id, "a worker of the house was faster"
     await journal.commit(claim, 2, [planned()])
+    await asked.go.wait()
     loop = asyncio.get_running_loop()
     begun, sent, last = loop.time(), 0, 2
     entries = (event for n in range(1, STEPS + 1) for event in of_step(n, template))
-    while loop.time() < begun + seconds:
-        while sent < rate * (loop.time() - begun):
+    while loop.time() < begun + asked.seconds:
+        while sent < asked.rate * (loop.time() - begun):
             sent += 1
             event = next(entries, None) if sent % 10 == 0 else None
             if event is not None:

@@ -106,6 +106,7 @@ def followed(browser: Any, house: House, *, rate: int, seconds: float) -> Stream
         page.locator(".step").first.wait_for()
         page.evaluate("Object.assign(watched, { gaps: [], work: [], tasks: [] })")
         spent = stopwatch(page)
+        httpx.post(f"{house.url}/test/flood/{session_id}/go").raise_for_status()
         page.locator("#answer").wait_for()
         busy = spent()
         gaps, work, tasks = page.evaluate("[watched.gaps, watched.work, watched.tasks]")

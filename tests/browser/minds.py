@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
-from browser.long_sessions import finished, flood
+from browser.long_sessions import Flood, finished, flood
 from browser.payloads import HOSTILE
 from browser.stories import STORIES, Story, story_of
 from fastapi import FastAPI, Request
@@ -141,8 +141,9 @@ def _by_goal(goal: str) -> Instantiation:
 
 
 def _add_doors(app: FastAPI, journal: MemoryJournal, keys: MemoryKeys, template: ThoughtTemplate) -> None:
-    """The long session is there from the start; two doors of the tests' own make a flood and a key."""
+    """The long session is there from the start; the tests' own doors make a flood, let it go, and make a key."""
     begun, flooding = app.router.lifespan_context, set[asyncio.Task[None]]()
+    held: dict[str, asyncio.Event] = {}
 
     @asynccontextmanager
     async def lifespan(running: FastAPI) -> AsyncIterator[None]:
@@ -155,10 +156,17 @@ def _add_doors(app: FastAPI, journal: MemoryJournal, keys: MemoryKeys, template:
     @app.post("/test/flood")
     async def start_flood(request: Request) -> dict[str, str]:
         asked = await request.json()
-        task = asyncio.create_task(flood(journal, asked["id"], asked["rate"], asked["seconds"], template))
+        held[asked["id"]] = go = asyncio.Event()
+        of = Flood(asked["rate"], asked["seconds"], go)
+        task = asyncio.create_task(flood(journal, asked["id"], of, template))
         flooding.add(task)
         task.add_done_callback(flooding.discard)
         return {"id": asked["id"]}
+
+    @app.post("/test/flood/{session_id}/go")
+    async def let_go(session_id: str) -> dict[str, str]:
+        held.pop(session_id).set()
+        return {"id": session_id}
 
     @app.post("/test/key")
     async def make_key(request: Request) -> dict[str, str]:
