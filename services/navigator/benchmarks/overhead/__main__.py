@@ -28,7 +28,7 @@ from contenders import (
     recorded_calls,
     running,
 )
-from profiling import profiled, shares
+from profiling import profiled, shares, shorten
 from timing import Sample
 
 HERE = Path(__file__).parent
@@ -82,6 +82,7 @@ async def profile(pids: dict[str, int], ours: Contender, py_spy: Path | None) ->
         into = RESULT.with_name(f"overhead-profile-{name}.txt")
         if await profiled(py_spy, pids[name], into, lambda: ours.measure(16, 32)):
             found[name] = shares(into)
+            shorten(into)
     return found
 
 

@@ -1,6 +1,7 @@
 """Where the CPU time of a process goes: py-spy's samples, summed up by part."""
 
 import asyncio
+import re
 from asyncio.subprocess import DEVNULL
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,18 @@ async def profiled(py_spy: Path, pid: int, into: Path, load: Callable[[], Awaita
     while child.returncode is None:
         await load()
     return child.returncode == 0
+
+
+def shorten(profile: Path) -> None:
+    """Without folders, line numbers, what lies under the event loop, and stacks that were hardly seen."""
+    count: Counter[str] = Counter()
+    for line in profile.read_text().splitlines():
+        stack, _, samples = line.rpartition(" ")
+        frames = re.sub(r"\(/[^)]*?([^/)]*/[^/)]*)\)", r"(\1)", re.sub(r":\d+\)", ")", stack)).split(";")
+        roots = [place for place, frame in enumerate(frames) if "asyncio/runners.py" in frame]
+        count[";".join(frames[roots[-1] if roots else 0 :])] += int(samples)
+    kept = (f"{stack} {samples}\n" for stack, samples in sorted(count.items()) if samples > 3)
+    profile.write_text("".join(kept))
 
 
 def shares(stacks: Path) -> dict[str, float]:
