@@ -35,7 +35,8 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Measure on problems with known answers: `reasonflux eval BENCH --strategy …`. BENCH is ladder, math500, "
-    "aime2024, aime2025, amc2023, olympiadbench, gaokao2023en, gsm8k, a JSONL file, or hub:owner/set@split; `reasonflux eval ladder --help` tells the options.",
+    "aime2024, aime2025, amc2023, olympiadbench, gaokao2023en, gsm8k, a JSONL file, or hub:owner/set@split; "
+    "`reasonflux eval ladder --help` tells the options.",
 )  # fmt: skip
 
 SplitOption = Annotated[Split, typer.Option(help="ladder: heldout is for measuring; train only to compare with it")]
