@@ -143,6 +143,8 @@ def test_the_replay_tells_what_the_navigator_knew_when_it_decided(view: Any, hou
 def test_a_step_shows_its_evidence(view: Any, house: House) -> None:
     view.goto(f"/sessions/{house.solved(SERIES.problem)}")
     step = view.locator("#step-2")
+    step.locator("span.use").first.hover()
+    assert step.locator("span.use").first.get_attribute("title") == SERIES.problem.split(". ")[0] + "."
     step.get_by_role("button", name="Evidence").click()
     assert "chosen" in step.locator(".candidates tr.chosen").inner_text()
     assert step.locator(".given dt").all_inner_texts() == ["s1", "s2"]

@@ -61,6 +61,7 @@ export function open({ id, asked }, app, early) {
       app.draw();
       return undefined;
     },
+    statement: (name) => state.statements.find(({ id }) => id === name)?.text ?? "",
     toggle(stepId) {
       state.evidence = toggled(state.evidence, stepId);
       app.draw();

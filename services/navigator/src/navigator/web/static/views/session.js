@@ -92,7 +92,7 @@ function steps(state, act, trace, live, busy) {
       own.step.id, step, own, trace.steps.get(own.step.id), session.options.library,
       live.get(liveKey("instantiate", own.step.id))?.text ?? live.get(liveKey("review", own.step.id))?.text ?? "",
       busy.has(own.step.id), state.evidence.has(own.step.id),
-      state.evidence.has(own.step.id) ? state.exchanges : null, state.statements, act, formulasKnown()))));
+      state.evidence.has(own.step.id) ? state.exchanges : null, state.evidence.has(own.step.id) ? state.statements : null, act, formulasKnown()))));
 }
 
 function answer(session) {

@@ -24,7 +24,7 @@ export function step(state, told, library, live, busy, open, exchanges, statemen
       template
         ? ["by ", h("span", { class: "template-name" }, template.name)]
         : retrieval ? "no template fits well enough" : state.step.query ? "looking for a template" : "without a template",
-      uses(state.step, statements),
+      uses(state.step, act),
       cost(told)),
     struck && told?.struck && h("p", { class: "struck-why" }, "Struck out by ", h("a", { href: `#change-${told.struck.seq}` }, `the change of plan after step ${told.struck.after}`)),
     instantiations.slice(0, -1).map((one, n) => attempt(one, reviews[n], n + 1)),
@@ -40,14 +40,15 @@ function working({ phase }) {
   return { planned: "looking up", retrieved: "working", instantiated: "in review" }[phase] ?? "working";
 }
 
-function uses({ uses: names }, statements) {
+function uses({ uses: names }, act) {
   if (!names.length) return null;
-  const texts = new Map(statements.map(({ id, text }) => [id, text]));
+  // The text is looked up when it is pointed at: no step waits for the statements.
+  const told = (event) => { event.target.title = act.statement(event.target.textContent); };
   return [" · uses ", names.map((name, n) => [
     n ? " " : "",
     name.startsWith("r")
       ? h("a", { href: `#step-${name.slice(1)}`, class: "use" }, name)
-      : h("span", { class: "use", title: texts.get(name) ?? "" }, name),
+      : h("span", { class: "use", onpointerenter: told }, name),
   ])];
 }
 
