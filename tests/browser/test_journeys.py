@@ -306,6 +306,7 @@ def test_a_deployment_with_keys_asks_for_one_and_forgets_it_with_the_tab(browser
     made = httpx.post(f"{locked_house.url}/test/key", json={"scopes": ["read", "solve"]}).json()["key"]
     context = browser.new_context(base_url=locked_house.url)
     page = context.new_page()
+    page.set_default_timeout(45_000)
     page.goto("/")
     page.get_by_role("textbox", name="API key").fill(made)
     page.get_by_role("button", name="Use it").click()

@@ -11,11 +11,17 @@ export function fold(id, entries) {
 
 /** The session as its first entry tells it. */
 export function begin(id, entry) {
-  const { type, ...told } = entry.event;
+  const { type, problem, options, delivery, parent, turns, instructions, metadata } = entry.event;
   if (type !== "session.started") throw new Error(`the journal of session ${id} does not begin with session.started`);
   return {
     id,
-    ...told,
+    problem,
+    options,
+    delivery,
+    parent,
+    turns,
+    instructions,
+    metadata,
     outcome: null,
     abstraction: null,
     complete: false,
