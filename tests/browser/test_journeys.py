@@ -114,8 +114,8 @@ def test_a_session_is_replayed_event_by_event_back_and_forth(view: Any, house: H
     ends(view)
     view.locator(".event button").nth(1).click()
     assert view.url.endswith("?at=2")
+    view.locator("#answer").wait_for(state="detached")
     assert view.locator(".node[data-phase=dropped]").count() == 0
-    assert view.locator("#answer").count() == 0
     view.keyboard.press("End")
     ends(view)
     view.keyboard.press("[")
@@ -134,6 +134,7 @@ def test_the_replay_tells_what_the_navigator_knew_when_it_decided(view: Any, hou
     )
     view.goto(f"/sessions/{session_id}?at={revised}")
     view.get_by_role("button", name="What did it know?").click()
+    view.locator(".replay-exchange .message").first.wait_for()
     prompt = view.locator(".replay-exchange .message").all_inner_texts()
     assert "You are the navigator" in prompt[0]
     assert "Result: r1 = 9" in prompt[-2]
@@ -143,11 +144,12 @@ def test_the_replay_tells_what_the_navigator_knew_when_it_decided(view: Any, hou
 def test_a_step_shows_its_evidence(view: Any, house: House) -> None:
     view.goto(f"/sessions/{house.solved(SERIES.problem)}")
     step = view.locator("#step-2")
-    step.locator("span.use").first.hover()
-    assert step.locator("span.use").first.get_attribute("title") == SERIES.problem.split(". ")[0] + "."
     step.get_by_role("button", name="Evidence").click()
     assert "chosen" in step.locator(".candidates tr.chosen").inner_text()
+    step.locator(".given").wait_for()
     assert step.locator(".given dt").all_inner_texts() == ["s1", "s2"]
+    step.locator("span.use").first.hover()
+    assert step.locator("span.use").first.get_attribute("title") == SERIES.problem.split(". ")[0] + "."
     assert "20*(3 + 79)/2" in step.locator(".card-steps").inner_text()
     cached = step.locator(".ledger tr[data-role=executor] td").nth(3).inner_text()
     assert cached == "96 (58 %)"
