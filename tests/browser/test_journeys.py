@@ -239,8 +239,10 @@ def test_everything_works_from_the_keyboard(view: Any, house: House) -> None:
     view.wait_for_url("**?at=*")
     view.keyboard.press("End")
     view.wait_for_url(f"**/{session_id}")
+    view.evaluate("scrollTo(0, document.body.scrollHeight)")
     view.keyboard.press("?")
     view.get_by_text("one event back, one event on").wait_for()
+    assert view.get_by_text("one event back, one event on").bounding_box()["y"] > 0, "help is seen wherever one is"
     view.keyboard.press("Escape")
     reached = tabbed(view, 60)
     for wanted in ("ReasonFlux", "Sessions", "Replay", "Compare", "Share", "prompt", "Evidence"):
