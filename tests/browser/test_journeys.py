@@ -312,9 +312,9 @@ def test_a_deployment_with_keys_asks_for_one_and_forgets_it_with_the_tab(browser
     page = context.new_page()
     page.set_default_timeout(45_000)
     page.goto("/")
+    page.get_by_label("The problem").fill(SERIES.problem)  # and it is still there when the key has been given
     page.get_by_role("textbox", name="API key").fill(made)
     page.get_by_role("button", name="Use it").click()
-    page.get_by_label("The problem").fill(SERIES.problem)
     page.get_by_role("button", name="Solve", exact=True).click()
     ends(page)
     page.get_by_role("button", name="Evidence").first.click()

@@ -62,8 +62,12 @@ const act = {
   enterKey(key, keep) {
     useKey(key, keep);
     state.asksKey = false;
+    if (shown?.screen.again) {
+      shown.screen.again(); // what was written there stays
+      return app.draw();
+    }
     shown = null;
-    arrive();
+    return arrive();
   },
   askKey(yes) {
     state.asksKey = yes;

@@ -43,8 +43,13 @@ export function open({ asked }, app) {
     },
   };
 
-  libraries.all().then((found) => act.change({ libraries: found, library: found[0]?.name ?? "" })).catch(app.refused);
-  engines().then((found) => act.change({ engines: found, engine: found[0] ?? "" })).catch(app.refused);
-  sessions.list().then(({ sessions: found }) => act.change({ recent: found.slice(0, 6) })).catch(app.refused);
-  return { view: () => homePage(state, act), title: () => "Ask" };
+  function load() {
+    state.error = null;
+    libraries.all().then((found) => act.change({ libraries: found, library: found[0]?.name ?? "" })).catch(app.refused);
+    engines().then((found) => act.change({ engines: found, engine: found[0] ?? "" })).catch(app.refused);
+    sessions.list().then(({ sessions: found }) => act.change({ recent: found.slice(0, 6) })).catch(app.refused);
+  }
+
+  load();
+  return { again: load, view: () => homePage(state, act), title: () => "Ask" };
 }
