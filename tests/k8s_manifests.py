@@ -20,6 +20,8 @@ COMBINATIONS = {
     "gpu-prod + lora": ("overlays/gpu-prod", "lora"),
     "gpu-prod + external-redis": ("overlays/gpu-prod", "external-redis"),
     "gpu-prod + lora + external-redis": ("overlays/gpu-prod", "lora", "external-redis"),
+    "gpu-prod + tracing": ("overlays/gpu-prod", "tracing"),
+    "dev-cpu + tracing": ("overlays/dev-cpu", "tracing"),
     "gpu-single + monitoring + expose": ("overlays/gpu-single", "monitoring", "expose"),
     "gpu-single + api-autoscaling + external-redis": ("overlays/gpu-single", "api-autoscaling", "external-redis"),
     "dev-cpu + session-affinity + monitoring": ("overlays/dev-cpu", "session-affinity", "monitoring"),

@@ -12,6 +12,7 @@ from k8s_manifests import (
     Manifests,
     Promise,
     assert_noticed,
+    in_container,
     in_spec,
     name_of,
     of_kind,
@@ -26,6 +27,7 @@ PROD, SINGLE, GROUP = "overlays/gpu-prod", "overlays/gpu-single", "overlays/mult
 ENGINE_CALLERS = {"navigator", "executor", "engine-router"}
 DNS = {"k8s-app": "kube-dns"}
 PROMETHEUS = {"app.kubernetes.io/name": "prometheus"}
+COLLECTOR = {"app.kubernetes.io/name": "otel-collector"}
 HERE = "reasonflux"
 Labels = dict[str, str]
 
@@ -157,7 +159,24 @@ def scraped(manifests: Manifests) -> Faults:
             yield f"Prometheus cannot scrape {name}"
 
 
-PROMISES = (shut, engines_private, redis_private, calculators_alone, inward_only, scraped)
+def traced(manifests: Manifests) -> Faults:
+    if not any(m["kind"] == "ConfigMap" and m["metadata"]["name"].startswith("tracing-") for m in manifests):
+        return
+    for name, labels in labelled(manifests):
+        tells = labels.get("app.kubernetes.io/component") in {"service", "engine"}
+        if tells and not reaches(manifests, labels, COLLECTOR, to="observability"):
+            yield f"{name} cannot send its traces"
+    for _, name, template in templates(manifests):
+        container = template["spec"]["containers"][0]
+        sources = [
+            source["configMapRef"]["name"] for source in container.get("envFrom", []) if "configMapRef" in source
+        ]
+        told = any(source.startswith("tracing-") for source in sources)
+        if template["metadata"]["labels"].get("app.kubernetes.io/component") in {"service", "engine"} and not told:
+            yield f"{name} is not told where traces go"
+
+
+PROMISES = (shut, engines_private, redis_private, calculators_alone, inward_only, scraped, traced)
 
 
 def as_executor(manifests: Manifests) -> None:
@@ -194,6 +213,8 @@ BREAKS: list[tuple[Promise, str, Break, str]] = [
     (inward_only, PROD, in_spec("NetworkPolicy", "model-fetch", no_exceptions), "reaches the inside"),
     (inward_only, PROD, in_spec("NetworkPolicy", "model-fetch", put(podSelector={})), "needs none"),
     (scraped, PROD, without("NetworkPolicy", "scraping"), "cannot scrape"),
+    (traced, "gpu-prod + tracing", without("NetworkPolicy", "tracing"), "cannot send"),
+    (traced, "gpu-prod + tracing", in_container("executor", lambda spec: spec.pop("envFrom")), "not told"),
 ]
 
 
