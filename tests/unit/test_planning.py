@@ -35,6 +35,8 @@ from reasonflux.contracts import (
     Review,
     Session,
     Trajectory,
+    Turn,
+    TurnStep,
     Verdict,
 )
 from reasonflux.engine import Message
@@ -245,6 +247,19 @@ def test_only_statements_in_sight_can_be_marked_as_done() -> None:
     assert parse_plan(reply, session).done == ("s1",)
     marks = plan_schema(session, marks_done=True)["properties"]["done"]
     assert marks["items"]["enum"] == ["s1", "s2", "s3", "s4", "s5"]
+
+
+def test_trained_weights_cannot_point_at_earlier_statements_that_they_are_not_shown() -> None:
+    turns = tuple(
+        Turn(problem="A fact. Another one. A question?", steps=(TurnStep(id=1, goal="goal", result=f"{n}"),))
+        for n in (7, 8)
+    )
+    entries = journal(started().model_copy(update={"turns": turns}))
+    (asked,) = plan_messages("s", entries, Profile.COMPACT)
+    shown = ["s1", "s2", "s10"]
+    assert [line.partition(":")[0] for line in asked.content.splitlines()[1:-1]] == shown
+    steps = plan_schema(fold("s", entries), only_shown=True)["properties"]["steps"]
+    assert [use for use in steps["items"]["properties"]["uses"]["items"]["enum"] if use[0] == "s"] == shown
 
 
 @pytest.mark.parametrize("odd", [True, None, "s1", {"s1": True}, 7])

@@ -68,6 +68,7 @@ class NavigatorLLM:
             session,
             marks_done=reads_in_view(session, chosen.profile),
             in_words=chosen.profile is Profile.INSTRUCT,  # trained weights only plan
+            only_shown=chosen.profile is Profile.COMPACT,
         )
         read = partial(chosen._planned, session=session)
         return await chosen._ask(session, messages, schema, read, on_delta, on_usage)
@@ -90,7 +91,7 @@ class NavigatorLLM:
         """The verdict on a step's last instantiation. Raises NavigatorError and EngineError with the tokens."""
         chosen = self.on(session.options.engine)
         messages = review_messages(session.id, entries, step_id, chosen.profile)
-        schema = review_schema(session, step_id)
+        schema = review_schema(session, step_id, only_shown=chosen.profile is Profile.COMPACT)
         read = partial(parse_review, session=session, step_id=step_id)
         return await chosen._ask(session, messages, schema, read, on_delta, on_usage)
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from navigator.errors import ReplyUnusable
 from navigator.policy import may_retry, may_revise
 from navigator.session import next_step_id
-from navigator.view import view
+from navigator.view import view, whole
 from reasonflux.contracts import Phase, Query, Review, Session, Step, Trajectory, Verdict
 from reasonflux.json_reply import ReplyUnparsable, parse_reply
 
@@ -22,11 +22,14 @@ MAX_NEW_STEPS = 12
 _RESULT = re.compile(r"r([1-9][0-9]{0,5})")
 
 
-def plan_schema(session: Session, *, marks_done: bool = False, in_words: bool = True) -> dict[str, Any]:
+def plan_schema(
+    session: Session, *, marks_done: bool = False, in_words: bool = True, only_shown: bool = False
+) -> dict[str, Any]:
     """The JSON schema of a plan: an engine that decodes under it can only point at statements that exist.
 
     With `marks_done` it may also name the statements in sight that no later step needs; with `in_words` a follow-up
-    question may be answered without a plan.
+    question may be answered without a plan; with `only_shown` it can't point at what the compact profile leaves out
+    of the earlier turns.
     """
     replies = in_words and _may_reply(session)
     reply: dict[str, Any] = {"reply": {"type": ["string", "null"]}} if replies else {}
@@ -35,7 +38,7 @@ def plan_schema(session: Session, *, marks_done: bool = False, in_words: bool = 
         "type": "object",
         "properties": {
             "abstraction": {"type": "string"},
-            "steps": _steps_schema(session),
+            "steps": _steps_schema(session, only_shown),
             **done,
             "complete": {"type": "boolean"},
             **reply,
@@ -56,9 +59,10 @@ def _may_reply(session: Session) -> bool:
     return bool(session.turns) and session.abstraction is None
 
 
-def _steps_schema(session: Session) -> dict[str, Any]:
+def _steps_schema(session: Session, only_shown: bool) -> dict[str, Any]:
     results = [f"r{n}" for n in range(1, next_step_id(session) + MAX_NEW_STEPS)]
-    usable = [*(statement.id for statement in session.statements), *results]
+    statements = whole(session).statements if only_shown else session.statements
+    usable = [*(statement.id for statement in statements), *results]
     step = {
         "type": "object",
         "properties": {
@@ -75,7 +79,7 @@ def _steps_schema(session: Session) -> dict[str, Any]:
     return {"type": "array", "items": step, "maxItems": MAX_NEW_STEPS}
 
 
-def review_schema(session: Session, step_id: int) -> dict[str, Any]:
+def review_schema(session: Session, step_id: int, *, only_shown: bool = False) -> dict[str, Any]:
     """The JSON schema of a review, with only the verdicts that are open, so constrained decoding can't stray."""
     return {
         "type": "object",
@@ -83,7 +87,7 @@ def review_schema(session: Session, step_id: int) -> dict[str, Any]:
             "reason": {"type": "string"},
             "verdict": {"enum": [verdict.value for verdict in open_verdicts(session, step_id)]},
             "answer": {"type": ["string", "null"]},
-            "steps": _steps_schema(session),
+            "steps": _steps_schema(session, only_shown),
             "complete": {"type": "boolean"},
         },
         "required": ["reason", "verdict"],
