@@ -71,9 +71,11 @@ def _answer(session: Session) -> str:
 
 def _footer(session: Session) -> str:
     spent = session.usage.all
+    rounds = "1 round" if session.rounds == 1 else f"{session.rounds} rounds"
+    calls = "1 call" if spent.calls == 1 else f"{spent.calls} calls"
     return (
-        f"Session `{session.id}`, {session.started_at:%Y-%m-%d %H:%M} UTC · {session.rounds} rounds · "
-        f"{spent.total} tokens ({spent.cached} cached) in {spent.calls} calls · {session.seconds:.1f} s"
+        f"Session `{session.id}`, {session.started_at:%Y-%m-%d %H:%M} UTC · {rounds} · "
+        f"{spent.total} tokens ({spent.cached} cached) in {calls} · {session.seconds:.1f} s"
     )
 
 
