@@ -70,7 +70,9 @@ async def bring_up(console: Console) -> int:
         urls.add_row(process.title, process.url)
     console.print(urls)
     console.print(
-        f"logs: {settings.run_dir}\ntry:  reasonflux solve '…'   stop: make down (or reasonflux down)", soft_wrap=True
+        f"logs: {settings.run_dir}\ntry:  {found.url('navigator')} in a browser, or .venv/bin/reasonflux solve '…'\n"
+        "stop: make down (or .venv/bin/reasonflux down)",
+        soft_wrap=True,
     )
     return 0
 
