@@ -65,3 +65,9 @@ class ReplyUnusable(NavigatorError):
     """The message says what is wrong in words that the LLM can act on."""
 
     kind = FailureKind.UNPARSABLE_REPLY
+
+
+def no_such_session(session_id: str) -> SessionNotFound:
+    """In the same words for one that is another tenant's."""
+    hint = "it may have expired, or belong to another key"
+    return SessionNotFound(f"There is no session {session_id}.", hint=hint)

@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from navigator.access.gate import Gate, refused
 from navigator.access.keys import Caller
 from navigator.access.limits import Standing, estimated_tokens
-from navigator.errors import SessionNotFound
+from navigator.errors import SessionNotFound, no_such_session
 from navigator.ports import Journal
 from navigator.session import fold
 from reasonflux.contracts import Delta, Entry, SessionStarted
@@ -111,5 +111,5 @@ class TenantsSessions:
         if session_id in self._own:
             return
         if await self._journal.tenant_of(session_id) != self._tenant:
-            raise SessionNotFound(f"There is no session {session_id}.")
+            raise no_such_session(session_id)
         self._own.add(session_id)

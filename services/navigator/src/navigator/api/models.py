@@ -43,5 +43,7 @@ def no_such_model(name: str, navigator: OpenNavigator) -> Response:
         hint=f"there are: {offered}",
     )
     return JSONResponse(
-        ErrorBody(error=error).model_dump(mode="json"), status_code=404, headers={"x-should-retry": "false"}
+        ErrorBody(error=error).model_dump(mode="json", exclude={"error": {"faults"}}),
+        status_code=404,
+        headers={"x-should-retry": "false"},
     )

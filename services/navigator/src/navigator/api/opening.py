@@ -144,7 +144,9 @@ class OpenNavigator:
     def _first(self, request: CreateSession, turns: tuple[Turn, ...]) -> SessionStarted:
         if request.library not in self.libraries:
             raise InvalidRequest(
-                f"library: there is no library {request.library!r}", hint=f"there are: {', '.join(self.libraries)}"
+                f"library: there is no library {request.library!r}",
+                hint=f"there are: {', '.join(self.libraries)}",
+                param="library",
             )
         if request.webhook is not None and origin_of(request.webhook) not in self.webhook_origins:
             raise InvalidRequest(

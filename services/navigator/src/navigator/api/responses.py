@@ -159,4 +159,5 @@ def _as_response(response_id: str) -> Iterator[None]:
     try:
         yield
     except SessionNotFound as error:
-        raise NotFound(f"There is no response {response_id[:80]}.") from error
+        hint = "it may have expired, or belong to another key"
+        raise NotFound(f"There is no response {response_id[:80]}.", hint=hint) from error

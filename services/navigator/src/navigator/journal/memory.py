@@ -14,7 +14,7 @@ from navigator.errors import (
     CursorExpired,
     LeaseLost,
     SessionExists,
-    SessionNotFound,
+    no_such_session,
 )
 from navigator.journal.following import LOOK_AGAIN, Audience, Mailbox, View, follow
 from navigator.journal.records import (
@@ -278,7 +278,7 @@ class MemoryJournal:
     def _known(self, session_id: str) -> _Record:
         self._expire(session_id)
         if session_id not in self._records:
-            raise SessionNotFound(f"There is no session {session_id}.")
+            raise no_such_session(session_id)
         return self._records[session_id]
 
     def _held(self, claim: Claim) -> _Record:

@@ -23,7 +23,7 @@ from navigator.errors import (
     CursorExpired,
     LeaseLost,
     SessionExists,
-    SessionNotFound,
+    no_such_session,
 )
 from navigator.journal.connection import client, redis_errors
 from navigator.journal.following import LOOK_AGAIN, Audience, Mailbox, View, follow
@@ -155,7 +155,7 @@ class RedisJournal:
     async def cancel(self, session_id: str) -> bool:
         reply = await self._run("cancel", session_id, cancelled().model_dump_json(), _token())
         if reply[0] == "missing":
-            raise _unknown(session_id)
+            raise no_such_session(session_id)
         return bool(reply[0] == "ok")
 
     async def read(self, session_id: str, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
@@ -252,13 +252,13 @@ class RedisJournal:
         with redis_errors():
             listed = await self._redis.hget(f"{self._root}session:{session_id}", "sessions")
         if listed is None:
-            raise _unknown(session_id)
+            raise no_such_session(session_id)
         return unquote(str(listed).removeprefix("sessions:"))
 
     async def delete(self, session_id: str) -> None:
         reply = await self._run("delete", session_id, _token())
         if reply[0] == "missing":
-            raise _unknown(session_id)
+            raise no_such_session(session_id)
 
     async def backlog(self) -> Backlog:
         waiting, working, waited, notices = await self._run("backlog")
@@ -306,7 +306,7 @@ class RedisJournal:
                 pipe.xrange(f"{self._root}events:{session_id}", min=f"{after + 1}-0", count=limit)
                 (state, following, epoch), found = await pipe.execute()
         if state is None:
-            raise _unknown(session_id)
+            raise no_such_session(session_id)
         return View(
             entries=tuple(_entry(name, fields) for name, fields in found),
             last=int(following) - 1,
@@ -335,10 +335,6 @@ class RedisJournal:
 
 def _lost(claim: Claim) -> LeaseLost:
     return LeaseLost(f"Claim {claim.epoch} of {claim.owner} on session {claim.session_id} is void.")
-
-
-def _unknown(session_id: str) -> SessionNotFound:
-    return SessionNotFound(f"There is no session {session_id}.")
 
 
 def _listed(tenant: str) -> str:
