@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import httpx
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
@@ -64,6 +65,9 @@ async def rows(folder: Path) -> list[str]:
     where: dict[str, list[str]] = {}
     for service, app in applications(folder).items():
         async with app.router.lifespan_context(app):
+            # A first request: the middlewares that count requests are made by it.
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+                await client.get("/metrics")
             for name, told in described(app.state.registry).items():
                 found[name] = told
                 where.setdefault(name, []).append(service)

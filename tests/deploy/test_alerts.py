@@ -75,6 +75,13 @@ def test_no_runbook_is_about_an_alert_that_is_gone() -> None:
     assert named == {rule["alert"] for rule in alerts()} | set(kubernetes_alerts())
 
 
+def test_every_metric_of_ours_on_a_board_or_in_an_alert_is_explained() -> None:
+    told = set(re.findall(r"^\| `(reasonflux_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
+    told |= {f"{name}_{part}" for name in told for part in ("bucket", "sum", "count")}
+    asked = {name for query in [*queries(), *(rule["expr"] for rule in alerts())] for name in metrics(query)}
+    assert sorted(name for name in asked if name.startswith("reasonflux_") and name not in told) == []
+
+
 def test_the_dashboards_are_those_that_the_script_writes() -> None:
     spec = spec_from_file_location("dashboards", ROOT / "scripts" / "dashboards.py")
     assert spec is not None
