@@ -30,8 +30,17 @@ def test_each_alert_fires_on_what_it_is_for_and_a_healthy_deployment_fires_none(
     promtool("test", "rules", "tests/deploy/alerts.test.yml")
 
 
+def test_each_alert_that_only_kubernetes_has_fires_on_what_it_is_for(tmp_path: Path) -> None:
+    (document,) = yaml.safe_load_all((KUBERNETES / "rules.yaml").read_text())
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(document["spec"]))
+    shutil.copy(ROOT / "tests" / "deploy" / "kubernetes_alerts.test.yml", tmp_path)
+    promtool("test", "rules", tmp_path / "kubernetes_alerts.test.yml")
+
+
 def test_no_alert_is_left_out_of_the_tests_of_the_rules() -> None:
     tested = (ROOT / "tests" / "deploy" / "alerts.test.yml").read_text()
+    own = (ROOT / "tests" / "deploy" / "kubernetes_alerts.test.yml").read_text()
+    assert [name for name in kubernetes_alerts() if f'alertname="{name}"' not in own] == []
     assert [rule["alert"] for rule in alerts() if f'alertname="{rule["alert"]}"' not in tested] == []
 
 
