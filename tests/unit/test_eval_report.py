@@ -1,13 +1,15 @@
 """Estimates and reports: what is counted where, and how sure it is."""
 
 from datetime import UTC, datetime
+from io import StringIO
 from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
-from evaluation import report
+from evaluation import report, running
 from evaluation.attempt import Attempt, Task, Verdict, judge
 from evaluation.estimates import Estimate, mean, ratio, share
 from evaluation.questions import LadderQuestions
@@ -76,6 +78,19 @@ def test_a_problem_counts_for_each_family_that_it_contains_once() -> None:
     assert {row.name: row.right.n for row in found.by_family} == {"gcd": 2, "lcm": 1}
     assert {row.name: row.right.mean for row in found.by_last_family} == {"gcd": 0.0, "lcm": 1.0}
     assert [(row.name, row.right.n) for row in found.by_depth] == [("2", 2)]
+
+
+def test_the_terminal_says_why_an_attempt_failed() -> None:
+    why = Failure(
+        kind=FailureKind.INVALID_REQUEST,
+        message="there is no library 'math-10'",
+        hint="there are: math",
+        retryable=False,
+    )
+    failed = attempt(Verdict.FAILED).model_copy(update={"answer": None, "failure": why})
+    screen = StringIO()
+    running.show(Console(file=screen, width=140), report.report(RUN, [failed]))
+    assert "failed: no answer, expected 7\nthere is no library 'math-10' → there are: math" in screen.getvalue()
 
 
 def test_outside_problems_are_reported_apart_and_declining_them_is_right() -> None:

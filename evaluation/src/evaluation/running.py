@@ -155,7 +155,12 @@ def show(console: Console, found: report.Report) -> None:
         console.print(Text(line))
     for attempt in found.failures[:SHOWN_FAILURES]:
         console.print()
-        console.print(Text(f"{attempt.verdict.value}: {attempt.answer}, expected {attempt.task.gold}", style="yellow"))
+        given, wanted = attempt.answer or "no answer", attempt.task.gold or "to decline"
+        console.print(Text(f"{attempt.verdict.value}: {given}, expected {wanted}", style="yellow"))
+        if attempt.failure:
+            console.print(
+                Text(" → ".join(filter(None, (attempt.failure.message, attempt.failure.hint))), style="yellow")
+            )
         console.print(Text(attempt.task.text))
         if attempt.session:
             console.print(Text(f"reasonflux trace {attempt.session}", style="dim"))
