@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation import grading
-from evaluation.grading import exact, extract, grade
+from evaluation.grading import answers, exact, extract, grade
 
 NUMBERS = st.fractions(max_denominator=10**6)
 
@@ -139,7 +138,7 @@ def test_what_tells_no_value_is_wrong(answer: str | None) -> None:
 
 
 def test_an_answer_that_takes_too_long_is_wrong_and_the_next_is_graded_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grading, "SECONDS", 1.0)
+    monkeypatch.setattr(answers, "SECONDS", 1.0)
     assert not grade("9^{9^{9^9}}", "3")
     assert not grade("(" * 900 + ")" * 900, "3")
     monkeypatch.undo()
