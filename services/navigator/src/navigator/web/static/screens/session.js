@@ -105,8 +105,9 @@ export function open({ id, asked }, app, early) {
     },
     async askAgain() {
       await attempted(async () => {
-        const { problem, options } = state.trace.session;
-        const other = await sessions.create({ problem: problem.text, library: options.library, engine: options.engine, ...state.again });
+        const { problem, turns, instructions, options } = state.trace.session;
+        const asked = { problem: problem.text, turns, instructions };
+        const other = await sessions.create({ ...asked, library: options.library, engine: options.engine, ...state.again });
         app.go(link.compare(id, other.id));
       });
     },
