@@ -15,7 +15,7 @@ export function comparePage(state, act) {
       h("h1", null, "Compare"),
       left.id && right.id && h("button", { onclick: act.swap }, "Swap")),
     trouble(state.error), trouble(left.error), trouble(right.error),
-    left.id && right.id ? both(left.trace, right.trace) : picking(state, act));
+    left.id && right.id ? !left.error && !right.error && both(left.trace, right.trace) : picking(state, act));
 }
 
 function picking({ sides: [left], recent }, act) {
