@@ -61,7 +61,7 @@ const app = {
 const act = {
   enterKey(key, keep) {
     useKey(key, keep);
-    state.asksKey = false;
+    Object.assign(state, { asksKey: false, keyRefused: "" });
     if (shown?.screen.again) {
       shown.screen.again(); // what was written there stays
       return app.draw();

@@ -14,7 +14,7 @@ export function shell(state, act, at, content) {
         way("Compare", link.compare(), at.screen === "compare"),
         way("Library", link.library(), ["library", "template"].includes(at.screen))),
       h("div", { class: "bar-tools" },
-        h("button", { class: "quiet", onclick: () => act.askKey(!state.asksKey), "aria-expanded": String(state.asksKey) }, hasKey() ? "Key ✓" : "Key"),
+        h("button", { class: "quiet", onclick: () => act.askKey(!state.asksKey), "aria-expanded": String(state.asksKey) }, hasKey() && !state.keyRefused ? "Key ✓" : "Key"),
         h("button", { class: "quiet", onclick: act.theme, "aria-label": `Colours: ${state.theme}` }, { system: "◐", light: "☀", dark: "☾" }[state.theme]),
         h("button", { class: "quiet", onclick: () => act.help(!state.help), "aria-expanded": String(state.help), "aria-label": "Keyboard help" }, "?"))),
     state.asksKey && keyForm(state, act),
