@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from navigator.access.keys import KeyRecord, Scope, mint
@@ -81,7 +81,8 @@ def create(
 @app.command("list")
 def list_keys(tenant: Annotated[str | None, typer.Option(help="only this tenant's")] = None) -> None:
     """Show all keys, without their secrets."""
-    table = Table("id", "tenant", "name", "scopes", "created", "expires", box=None)
+    whole = Column("id", no_wrap=True, min_width=16)  # `rotate` and `revoke` take no shorter one
+    table = Table(whole, "tenant", "name", "scopes", "created", "expires", box=None)
     for record in _ask(lambda keys: keys.all()):
         if tenant in (None, record.tenant):
             scopes = ", ".join(sorted(record.scopes))
