@@ -14,7 +14,8 @@ KINDS: Mapping[FailureKind, tuple[str, str, str | None]] = {
     FailureKind.UNAUTHORIZED: (
         "no API key, one that is wrong, or one that has expired or was revoked",
         "an API key is needed",
-        "send it as 'Authorization: Bearer <key>'; an operator makes one with `reasonflux keys create`",
+        "send it as 'Authorization: Bearer <key>' (OpenAI's clients: api_key, ours: REASONFLUX_API_KEY); "
+        "an operator makes one with `reasonflux keys create`",
     ),
     FailureKind.FORBIDDEN: (
         "the API key is good, but its scopes do not reach so far",

@@ -34,7 +34,10 @@ BODY_SECONDS = 30.0
 READING = frozenset({"/v1/mathml"})
 """Asked with POST because of their length; they start nothing."""
 
-_HINT = "send it as 'Authorization: Bearer <key>'; an operator makes one with `reasonflux keys create`"
+_HINT = (
+    "send it as 'Authorization: Bearer <key>' (OpenAI's clients: api_key, ours: REASONFLUX_API_KEY); "
+    "an operator makes one with `reasonflux keys create`"
+)
 
 
 class Doorkeeper:
