@@ -34,7 +34,7 @@ EXAMPLES: dict[str, Any] = {
     "streaming": {
         "value": {
             "model": "reasonflux/math",
-            "messages": [{"role": "user", "content": "Find the sum of the roots of $x^2 - 7x + 10 = 0$."}],
+            "messages": [{"role": "user", "content": "What is the larger root of x^2 - 7x + 10 = 0?"}],
             "stream": True,
             "stream_options": {"include_usage": True},
         }

@@ -38,7 +38,8 @@ EXAMPLES: dict[str, Any] = {
     "a budget": {
         "summary": "With a budget of one's own, two steps planned at a time",
         "value": {
-            "problem": "The roots of $x^2 - 7x + 10 = 0$ are the legs of a right triangle. Find its hypotenuse.",
+            "problem": "Let K be the greatest common divisor of 84 and 126. An arithmetic sequence has first term 5 "
+            "and common difference 2. What is the sum of its first K terms?",
             "budget": {"rounds": 8, "tokens": 20000, "seconds": 60, "samples": 2},
             "horizon": 2,
             "metadata": {"course": "algebra-1"},
@@ -46,7 +47,10 @@ EXAMPLES: dict[str, Any] = {
     },
     "a follow-up": {
         "summary": "A question about a session that has finished",
-        "value": {"problem": "And if the legs are 6 and 8?", "parent": "4f1c2b0a9d8e4c7fb1a2c3d4e5f60718"},
+        "value": {
+            "problem": "Let M be the previous answer. What is the sum of M and 180?",
+            "parent": "4f1c2b0a9d8e4c7fb1a2c3d4e5f60718",
+        },
     },
     "a baseline": {
         "summary": "Plan once, without templates and without reviews",

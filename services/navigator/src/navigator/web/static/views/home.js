@@ -9,7 +9,7 @@ import { choice, tick, trouble } from "./shell.js";
 const EXAMPLES = [
   "An arithmetic sequence has first term 3 and common difference 4. What is the sum of its first 20 terms?",
   "Let K be the greatest common divisor of 84 and 126. An arithmetic sequence has first term 5 and common difference 2. What is the sum of its first K terms?",
-  "The roots of $x^2 - 7x + 10 = 0$ are the legs of a right triangle. Find its hypotenuse.",
+  "It is known that x + y = 7 and x*y = 5. Write L for the value of x^2 + y^2. Sofia borrows L dollars for 15 years at a simple interest rate of 10 percent per year. How many dollars of interest does Sofia pay in total?",
 ];
 
 const EFFORTS = { low: "few rounds, one try a step", medium: "the usual budget", high: "long problems" };

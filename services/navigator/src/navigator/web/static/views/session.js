@@ -115,7 +115,7 @@ function afterwards(state, act, session) {
     h("form", { class: "follow-up", onsubmit: submit },
       h("label", { for: "question" }, "Ask a follow-up"),
       h("div", { class: "row" },
-        h("textarea", { id: "question", name: "question", rows: 2, placeholder: "And if the first term were 5?", "data-first": true,
+        h("textarea", { id: "question", name: "question", rows: 2, placeholder: "Let K be the previous answer. What is …", "data-first": true,
           onkeydown: (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit(); } }),
         h("button", { class: "primary" }, "Ask"))),
     h("details", { class: "another" },
