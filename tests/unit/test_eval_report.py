@@ -164,3 +164,11 @@ def test_tasks_are_balanced_over_the_depths_and_always_the_same() -> None:
 def test_a_run_that_cannot_be_is_refused(wrong: dict[str, tuple[object, ...]]) -> None:
     with pytest.raises(InvalidRequest):
         LadderQuestions.model_validate(wrong).tasks()
+
+
+def test_a_run_in_which_everything_failed_has_measured_nothing() -> None:
+    console = Console(file=StringIO())
+    failed, declined = attempt(Verdict.FAILED), attempt(Verdict.DECLINED, number=1)
+    assert running.exit_code(console, [failed, failed]) == 1
+    assert running.exit_code(console, [failed, declined]) == 0
+    assert running.exit_code(console, []) == 0

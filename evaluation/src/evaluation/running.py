@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluation import report
-from evaluation.attempt import Attempt
+from evaluation.attempt import Attempt, Verdict
 from evaluation.ladder import LadderProblem
 from evaluation.opening import Places, engine_named, needs_engine, opened
 from evaluation.plots import draw
@@ -74,7 +74,15 @@ async def finish(journal: Journal, places: Places, concurrency: int, *, plots: b
         written = store(found, journal.path, plots=plots)
         out.print(f"[dim]{', '.join(map(str, (journal.path, *written)))}[/]", soft_wrap=True)
     show(out, found)
-    return 0
+    return exit_code(out, journal.attempts)
+
+
+def exit_code(console: Console, attempts: Sequence[Attempt]) -> int:
+    """1 where no attempt came to an end of its own, so that nothing was measured."""
+    if not attempts or any(attempt.verdict is not Verdict.FAILED for attempt in attempts):
+        return 0
+    console.print("[red]every attempt failed, so nothing was measured[/]; mend the cause above and run it anew")
+    return 1
 
 
 def _unused(spec: RunSpec) -> Path:
