@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI, Header
 from fastapi.responses import Response
 
 from reasonflux.answering import error_response
-from reasonflux.client import ExecutorClient, NavigatorClient, TemplateStoreClient
+from reasonflux.client import ExecutorClient, NavigatorClient, TemplateStoreClient, begun
 from reasonflux.contracts import (
     ActionKind,
     CalculateRequest,
@@ -460,6 +460,29 @@ async def test_solve_cancels_the_session_when_its_caller_gives_up() -> None:
             async with asyncio.timeout(0.2):
                 await client.solve("What is 2 + 3?", on_event=wait)
     assert fake.cancelled == ["one", "one"]
+
+
+async def test_who_leaves_while_a_session_is_made_leaves_none_behind() -> None:
+    made, cancelled = asyncio.Event(), list[str]()
+    session = Session(id="one", problem=Problem(text="p"), started_at=AT, updated_at=AT)
+
+    class Slow:
+        async def create(self, request: CreateSession) -> Session:
+            await made.wait()
+            return session
+
+        async def cancel(self, session_id: str) -> Session:
+            cancelled.append(session_id)
+            return session
+
+    beginning = asyncio.create_task(begun(Slow(), CreateSession(problem="What is 2 + 3?")))
+    await asyncio.sleep(0)
+    beginning.cancel()
+    await asyncio.sleep(0)
+    made.set()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    assert cancelled == ["one"]
 
 
 async def test_create_always_sends_an_idempotency_key() -> None:

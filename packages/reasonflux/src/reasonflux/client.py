@@ -12,6 +12,7 @@ import random
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from typing import Protocol
 
 import httpx
 from pydantic import Field
@@ -43,6 +44,27 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 LEAVING_SECONDS = 5.0
 """For the cancellation of what nobody waits for any more."""
+
+
+class Sessions(Protocol):
+    """Who begins sessions and ends them: `NavigatorClient`."""
+
+    async def create(self, request: CreateSession) -> Session: ...
+
+    async def cancel(self, session_id: str) -> Session: ...
+
+
+async def begun(navigator: Sessions, request: CreateSession) -> Session:
+    """A new session. A caller that is cancelled while the navigator makes it leaves none behind that runs on."""
+    creating = asyncio.ensure_future(navigator.create(request))
+    try:
+        return await asyncio.shield(creating)
+    except asyncio.CancelledError:
+        with suppress(ReasonFluxError, TimeoutError):
+            async with asyncio.timeout(LEAVING_SECONDS):
+                await navigator.cancel((await creating).id)
+        creating.cancel()
+        raise
 
 
 class ClientSettings(ReasonFluxSettings):
@@ -183,7 +205,7 @@ class NavigatorClient(RemoteService):
         `parent`: the id of a finished session that this question follows up. Left early (cancelled, out of time, or
         `on_event` raised), it cancels the session; one that has to outlive its caller: `create`, then `events`.
         """
-        session = await self.create(CreateSession(problem=problem, effort=effort, budget=budget, parent=parent))
+        session = await begun(self, CreateSession(problem=problem, effort=effort, budget=budget, parent=parent))
         try:
             async with aclosing(self.events(session.id)) as events:
                 async for event in events:

@@ -11,6 +11,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from reasonflux.cli.render import View, harmless, render
+from reasonflux.client import begun
 from reasonflux.contracts import ActionKind, CreateSession, Delta, Entry, Session, SessionFinished, StepRestarted
 from reasonflux.errors import ReasonFluxError
 
@@ -96,7 +97,7 @@ async def solve_and_show(
     navigator: Sessions, request: CreateSession, console: Console, *, as_json: bool = False
 ) -> View:
     """Create a session and follow it. Interrupted, or when nobody reads on, it is cancelled at the navigator too."""
-    session = await navigator.create(request)
+    session = await begun(navigator, request)
     try:
         if not as_json:
             console.print(Text(f"session {session.id}", style="dim"))
