@@ -23,6 +23,7 @@ from pydantic import Field
 from calculator import Calculator, evaluate_in_process
 from executor.instantiate import Instantiator
 from executor.prompting import Profile
+from navigator import naming
 from reasonflux.contracts import (
     Budget,
     Calculation,
@@ -133,12 +134,6 @@ class CarriedStep(Contract):
     template: ThoughtTemplate | None = None
     instantiation: Instantiation
 
-    @property
-    def known(self) -> KnownResult | None:
-        """Its result, as later steps see it."""
-        result = self.instantiation.result
-        return None if result is None else KnownResult(name=f"r{self.step.id}", goal=self.step.goal, value=result)
-
 
 class Carried(Contract):
     """A trajectory carried out."""
@@ -180,10 +175,12 @@ class Carrier:
         return Carried(answer=answer, failure=failed, rounds=len(done), tokens=spent)
 
     async def steps(
-        self, steps: Sequence[Step], statements: Sequence[Statement], known: Sequence[KnownResult] = ()
+        self, steps: Sequence[Step], statements: Sequence[Statement], earlier: Sequence[CarriedStep] = ()
     ) -> tuple[CarriedStep, ...]:
         """The steps in the plan's order, each begun as soon as its dependencies are done; none after a failure."""
-        run = _Run(self, statements, {result.name: result for result in known})
+        run = _Run(self, statements, naming.goals(statements, [*(one.step for one in earlier), *steps]))
+        for one in earlier:
+            run.keep(one)
         run.tasks.update({step.id: asyncio.create_task(run.one(step)) for step in steps})
         try:
             outcomes = await asyncio.gather(*run.tasks.values())
@@ -197,7 +194,8 @@ class Carrier:
 class _Run:
     carrier: Carrier
     statements: Sequence[Statement]
-    known: dict[str, KnownResult]
+    goals: Mapping[int, str]
+    known: dict[str, KnownResult] = field(default_factory=dict)
     tasks: "dict[int, asyncio.Task[CarriedStep | None]]" = field(default_factory=dict)
     failed: bool = False
 
@@ -212,11 +210,16 @@ class _Run:
         done = CarriedStep(
             step=step, template=template, instantiation=await _instantiated(self.carrier.instantiator, request)
         )
-        if done.known is None:
+        self.keep(done)
+        return done
+
+    def keep(self, done: CarriedStep) -> None:
+        """Its result, as later steps see it."""
+        if done.instantiation.result is None:
             self.failed = True
         else:
-            self.known[done.known.name] = done.known
-        return done
+            name, goal = f"r{done.step.id}", self.goals[done.step.id]
+            self.known[name] = KnownResult(name=name, goal=goal, value=done.instantiation.result)
 
 
 def request_for(

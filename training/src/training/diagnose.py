@@ -26,6 +26,7 @@ from evaluation.ladder.outside import outside
 from executor.instantiate import Instantiator
 from executor.prompting import Profile as ExecutorProfile
 from executor.prompting import render
+from navigator import naming
 from navigator.errors import ReplyUnusable
 from navigator.planning import Profile, plan_messages
 from navigator.replies import parse_plan
@@ -234,7 +235,8 @@ def together(executor: Say, problems: Sequence[LadderProblem], plans: Sequence[P
                 broken[n] = f"step failed: {outcome.failure.kind.value if outcome.failure else 'no result'}"
             else:
                 name = f"r{step.id}"
-                results[n][name] = KnownResult(name=name, goal=step.goal, value=outcome.result)
+                goals = naming.goals(Problem(text=problems[n].text).statements, steps[n])
+                results[n][name] = KnownResult(name=name, goal=goals[step.id], value=outcome.result)
     cases = []
     for n, problem in enumerate(problems):
         answer = None if n in broken else results[n][f"r{steps[n][-1].id}"].value

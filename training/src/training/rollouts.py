@@ -141,7 +141,7 @@ class Sampler:
         if self.carrier is None:  # a plan that promises more although the whole was asked for
             message = "the trajectory was planned in part, and there is no executor to carry it on with"
             return Failure(kind=FailureKind.BUDGET_EXHAUSTED, message=message, hint="give the stage an executor")
-        for done in await self.carrier.steps(planned.steps, run.problem.statements, run.known):
+        for done in await self.carrier.steps(planned.steps, run.problem.statements, run.carried):
             if done.instantiation.failure is not None:
                 return done.instantiation.failure
             run.accept(done)
@@ -190,7 +190,7 @@ class _Journal:
     def __init__(self, problem: TrainingProblem, horizon: int | None) -> None:
         self.problem = Problem(text=problem.text)
         self.entries: list[Entry] = []
-        self.known: list[KnownResult] = []
+        self.carried: list[CarriedStep] = []
         self.add(SessionStarted(problem=self.problem, options=Options(horizon=horizon)))
 
     def add(self, event: Event) -> None:
@@ -203,8 +203,8 @@ class _Journal:
             self.add(StepRetrieved(step_id=step.id, retrieval=retrieval))
         self.add(StepInstantiated(step_id=step.id, attempt=1, instantiation=done.instantiation))
         self.add(StepReviewed(step_id=step.id, attempt=1, review=Review(verdict=Verdict.CONTINUE, reason="ok")))
-        if done.known is not None:
-            self.known.append(done.known)
+        if done.instantiation.result is not None:
+            self.carried.append(done)
 
 
 def _longer(so_far: Trajectory, planned: Trajectory) -> Trajectory:

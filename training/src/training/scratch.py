@@ -34,6 +34,9 @@ class ModelShape:
     heads: int = 4
     feed_forward: int = 384
     positions: int = 2048
+    rope_theta: float = 100.0
+    """Of rotary positions. Transformers' 10,000 is for long texts; looking a number up by its phrase among four, held
+    out, is right 93% of the time with 100 and 56% with 10,000 (1.6M tokens, `studies.binding_probe recall`)."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,14 @@ def build(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int) -> Q
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
         max_position_embeddings=shape.positions,
+        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.convert_tokens_to_ids(END),
         pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
     )
+    # On a CPU the fused attention's backward pass in bfloat16 takes half of a training step; written out it is 1.5x faster.
+    config._attn_implementation = "eager"
     return Qwen2ForCausalLM(config)
 
 

@@ -216,8 +216,8 @@ def tell(sketch: Sketch, numbers: Sequence[Numbers], families: Mapping[str, Fami
                 id=position,
                 family=family.name,
                 template_id=family.template_id,
-                goal=f"Find {family.goal}" if final else f"Find {symbol}, {family.goal}",
-                uses=(*uses, *(f"r{earlier}" for earlier in sorted(stage.fed.values()))),
+                goal=f"Find {family.goal}",
+                uses=(*(f"r{earlier}" for earlier in sorted(stage.fed.values())), *uses),
                 bindings={v: fed.get(v) or show(drawn.parameters[v]) for v in order},
                 result=show(family.value(drawn.parameters)),
             )

@@ -67,13 +67,13 @@ def _steps_schema(session: Session, only_shown: bool) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "id": {"type": "integer"},
+            "uses": {"type": "array", "items": {"enum": usable}},
             "goal": {"type": "string"},
             "template": {"type": "string"},
             "tags": {"type": "array", "items": {"type": "string"}},
             "search": {"type": "string"},
-            "uses": {"type": "array", "items": {"enum": usable}},
         },
-        "required": ["id", "goal", "template", "tags", "uses"],
+        "required": ["id", "uses", "goal", "template", "tags"],
         "additionalProperties": False,
     }
     return {"type": "array", "items": step, "maxItems": MAX_NEW_STEPS}
@@ -197,10 +197,8 @@ def _remainder(trajectory: Trajectory) -> dict[str, Any]:
 
 def _write_step(step: Step) -> dict[str, Any]:
     query = step.query or Query.model_construct(name="", tags=(), text="", field=None)
-    told = {"id": step.id, "goal": step.goal, "template": query.name, "tags": list(query.tags)}
-    if query.text:
-        told["search"] = query.text
-    return {**told, "uses": list(step.uses)}
+    told = {"id": step.id, "uses": list(step.uses), "goal": step.goal, "template": query.name, "tags": list(query.tags)}
+    return {**told, "search": query.text} if query.text else told
 
 
 def _write(reply: dict[str, Any]) -> str:

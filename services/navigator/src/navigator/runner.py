@@ -13,6 +13,7 @@ from functools import partial
 
 import structlog
 
+from navigator import naming
 from navigator.errors import CommitConflict, JournalUnavailable, LeaseLost
 from navigator.llm import NavigatorLLM
 from navigator.policy import (
@@ -309,13 +310,15 @@ def request_for(session: Session, action: Instantiate) -> InstantiateRequest:
     state = session.step(action.step_id)
     step = state.step
     last = state.reviews[-1] if state.reviews else None
+    known = [other for other in session.steps if other.result is not None]
+    goals = naming.goals(session.problem.statements, [other.step for other in known])
     return InstantiateRequest(
         goal=step.goal,
         template=state.retrieval.template if state.retrieval else None,
         statements=tuple(s for s in session.statements if s.id in step.uses),
         known=tuple(
-            KnownResult(name=f"r{other.step.id}", goal=other.step.goal, value=other.result)
-            for other in session.steps
+            KnownResult(name=f"r{other.step.id}", goal=goals[other.step.id], value=other.result)
+            for other in known
             if other.result is not None and f"r{other.step.id}" in step.uses
         ),
         attempt=action.attempt,

@@ -6,8 +6,9 @@ are out of sight, the next few are in it, and of the earlier results only those 
 
 from dataclasses import dataclass
 
+from navigator import naming
 from navigator.session import next_step_id
-from reasonflux.contracts import Phase, Problem, Session, Statement, Step
+from reasonflux.contracts import Phase, Problem, Session, Statement
 
 SIZE = 5
 """Statements in sight: enough for what one step needs, a stray remark included."""
@@ -19,8 +20,8 @@ WHOLE = 3
 @dataclass(frozen=True)
 class View:
     statements: tuple[Statement, ...]
-    results: tuple[Step, ...]
-    """Steps whose results wait to be used; the latest one when none does."""
+    results: dict[int, str]
+    """Steps whose results wait to be used, with their goals; the latest one when none does."""
     more: bool
     """Whether the problem goes on behind the statements in sight."""
     next_id: int
@@ -37,7 +38,7 @@ def view(session: Session) -> View:
 
 def whole(session: Session) -> View:
     """The problem as it is planned in one go."""
-    return View((*session.problem.statements, *_told(session)), (), False, 1)
+    return View((*session.problem.statements, *_told(session)), {}, False, 1)
 
 
 def horizon_for(problem: Problem) -> int | None:
@@ -53,7 +54,9 @@ def _told(session: Session) -> tuple[Statement, ...]:
     return session.statements[len(session.problem.statements) :][-1:]
 
 
-def _waiting(session: Session) -> tuple[Step, ...]:
+def _waiting(session: Session) -> dict[int, str]:
     done = [state.step for state in session.steps if state.phase is Phase.DONE]
     used = {use for step in done for use in step.uses}
-    return tuple(step for step in done if f"r{step.id}" not in used) or tuple(done[-1:])
+    goals = naming.goals(session.problem.statements, done)
+    waiting = [step.id for step in done if f"r{step.id}" not in used] or [step.id for step in done[-1:]]
+    return {number: goals[number] for number in waiting}

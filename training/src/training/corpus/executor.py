@@ -7,7 +7,8 @@ from random import Random
 from evaluation.ladder import LadderProblem, Split, Stage, generate
 from evaluation.ladder.outside import outside
 from executor import prompting
-from reasonflux.contracts import InstantiateRequest, KnownResult, Problem, Statement, ThoughtTemplate
+from navigator import naming
+from reasonflux.contracts import InstantiateRequest, KnownResult, Problem, Statement, Step, ThoughtTemplate
 from reasonflux.engine import Message
 from training.corpus.follow_ups import FollowUp, follow_ups
 from training.corpus.mixture import (
@@ -47,12 +48,13 @@ def request_of(problem: LadderProblem, stage: Stage, template: ThoughtTemplate |
     """What the navigator sends to the executor for a gold step."""
     by_id = {s.id: s for s in Problem(text=problem.text).statements}
     earlier = {f"r{s.id}": s for s in problem.stages}
+    goals = naming.goals(tuple(by_id.values()), [Step(id=s.id, goal=s.goal, uses=s.uses) for s in problem.stages])
     return InstantiateRequest(
         goal=stage.goal,
         template=template,
         statements=tuple(by_id[use] for use in stage.uses if use in by_id),
         known=tuple(
-            KnownResult(name=use, goal=earlier[use].goal, value=earlier[use].result)
+            KnownResult(name=use, goal=goals[earlier[use].id], value=earlier[use].result)
             for use in stage.uses
             if use in earlier
         ),

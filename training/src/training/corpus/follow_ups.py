@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from evaluation.ladder import LadderProblem, Stage
+from evaluation.ladder import ALL, LadderProblem, Stage
 from reasonflux.contracts import Problem, Turn, TurnStep
 
 _OPENINGS = (
@@ -40,7 +40,7 @@ def _split(problem: LadderProblem, rng: Random) -> FollowUp:
     symbol = problem.sketch.symbols[0]
     own = [rng.choice(_OPENINGS).format(symbol=symbol), *(texts[use] for use in second.uses if use in texts)]
     asked = " ".join(texts[use] for use in first.uses)
-    goal = "Find " + first.goal.split(", ", 1)[-1].removeprefix("Find ")
+    goal = f"Find {ALL[first.family].goal}"
     turn = Turn(problem=asked, reply=first.result, steps=(TurnStep(id=1, goal=goal, result=first.result),))
     behind = (
         len(own) + len(Problem(text=asked).statements) + 1

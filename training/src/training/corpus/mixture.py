@@ -69,5 +69,4 @@ def misread(goal: str, wrong: ThoughtTemplate, rng: Random) -> str:
     goals = [family.goal for family in ALL.values() if family.template_id == wrong.id]
     if not goals or rng.random() < 0.5:
         return goal
-    named, separator, _ = goal.partition(", ")
-    return f"{named}, {goals[0]}" if separator else f"Find {goals[0]}"
+    return f"Find {goals[0]}"

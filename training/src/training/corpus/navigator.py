@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from random import Random
 
-from evaluation.ladder import LadderProblem, Split, Stage, generate
+from evaluation.ladder import ALL, LadderProblem, Split, Stage, generate
 from evaluation.ladder.outside import outside
 from navigator import planning, replies, view
 from reasonflux.contracts import (
@@ -100,7 +100,7 @@ def step_of(stage: Stage, template: ThoughtTemplate, step_id: int, renumber: Map
 
 def abstraction_of(stages: Sequence[Stage]) -> str:
     """What the stages ask for, one by one, in few words."""
-    return "; ".join(stage.goal.split(", ", 1)[-1].removeprefix("Find ") for stage in stages)
+    return "; ".join(ALL[stage.family].goal for stage in stages)
 
 
 def _last_used(stages: Sequence[Stage]) -> int:

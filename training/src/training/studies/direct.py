@@ -13,8 +13,9 @@ from random import Random
 
 from calculator import evaluate_in_process
 from evaluation.ladder import LadderProblem, Split, Stage
+from navigator import naming
 from navigator.view import SIZE
-from reasonflux.contracts import Problem
+from reasonflux.contracts import Problem, Statement, Step
 from reasonflux.engine import Message
 from reasonflux.errors import ReasonFluxError
 from reasonflux.json_reply import ReplyUnparsable, parse_reply
@@ -78,7 +79,7 @@ def _views(problem: LadderProblem, library: Library, statements: int, steps: int
         reply: dict[str, object] = {"expressions": written_out(stage, library, stage.id + steps, moved)}
         final = stage is problem.stages[-1]
         if not final:
-            reply = {"name": problem.sketch.symbols[stage.id - 1], **reply, "done": done}
+            reply = {**reply, "done": done}
         yield _exchange(state.asked(), reply)
         state.take(reply)
 
@@ -96,7 +97,7 @@ class _State:
     """The statements before the first one (see `training.corpus.shifting`)."""
     steps: int = 0
     read: int = field(init=False)
-    names: dict[str, str] = field(default_factory=dict)
+    taken: list[Step] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -105,17 +106,21 @@ class _State:
     def asked(self) -> str:
         numbered = [(f"s{n}", text) for n, text in enumerate(self.texts, self.offset + 1)]
         left = numbered[self.read - self.offset :] or numbered[-SIZE:]
-        waiting = [name for name in self.names if name not in self.used] or list(self.names)[-1:]
-        lines = [f"{name}: {self.names[name]}" for name in waiting]
+        names = {f"r{number}": goal for number, goal in naming.goals(self._statements(), self.taken).items()}
+        waiting = [name for name in names if name not in self.used] or list(names)[-1:]
+        lines = [f"{name}: {names[name]}" for name in waiting]
         lines += [f"{number}: {text}" for number, text in left[:SIZE]] + ["more"] * (len(left) > SIZE)
         return "\n".join(("direct", *lines, f"solve 1 at a time from {self.steps + 1}"))
+
+    def _statements(self) -> tuple[Statement, ...]:
+        return tuple(Statement(id=f"s{n}", text=text) for n, text in enumerate(self.texts, self.offset + 1))
 
     def take(self, reply: Mapping[str, object]) -> None:
         self.steps += 1
         self.used |= set(_RESULT.findall(" ".join(_texts(reply.get("expressions"))))) - {f"r{self.steps}"}
-        self.names[f"r{self.steps}"] = str(reply.get("name", ""))
         numbers = [int(name[1:]) for name in _texts(reply.get("done")) if re.fullmatch(r"s\d+", name)]
         self.read = max([self.read, *(n for n in numbers if n <= self.offset + len(self.texts))])
+        self.taken.append(Step(id=self.steps, goal="result", uses=(f"s{self.read}",)))
 
 
 def _texts(value: object) -> list[str]:
