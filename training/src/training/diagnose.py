@@ -180,7 +180,7 @@ def planned(navigator: Say, texts: Sequence[str]) -> list[Plan]:
 
 def _read_plan(reply: str, journal: Sequence[Entry]) -> Plan:
     try:
-        return parse_plan(reply, fold("evaluation", journal))
+        return parse_plan(reply, fold("evaluation", journal), by_symbol=True)
     except ReplyUnusable as error:
         return f"{error.failure.message} | {reply}"
 

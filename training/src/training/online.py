@@ -65,7 +65,7 @@ class Online:
 
     async def _worth(self, problem: TrainingProblem, reply: str) -> float:
         try:
-            trajectory = parse_plan(reply, fold(_SESSION, _journal(problem)))
+            trajectory = parse_plan(reply, fold(_SESSION, _journal(problem)), by_symbol=self.profile is Profile.COMPACT)
         except ReplyUnusable:
             return 0.0
         key = f"{problem.id} {trajectory.model_dump_json(include={'steps', 'complete'})}"

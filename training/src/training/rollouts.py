@@ -33,7 +33,6 @@ from reasonflux.contracts import (
     Event,
     Failure,
     FailureKind,
-    KnownResult,
     Options,
     PlanMade,
     Problem,
@@ -107,7 +106,7 @@ class Sampler:
                 reply = await self._ask(prompt, session, sample, _seed(self.config.seed, problem.id, sample, turn))
                 spent += reply.tokens
                 exchanges.append(Exchange(prompt=tuple(prompt), reply=reply.text))
-                planned = parse_plan(reply.text, session)
+                planned = parse_plan(reply.text, session, by_symbol=self.config.profile is Profile.COMPACT)
             except (ReplyUnusable, EngineRefused) as error:
                 return _rollout(problem, sample, exchanges, None, error.failure, spent)
             trajectory = _longer(trajectory, planned)

@@ -75,7 +75,7 @@ class NavigatorLLM:
 
     def _planned(self, text: str, session: Session) -> Trajectory:
         """Trained weights plan on to the answer: to stop half-way is no answer, but a slip."""
-        trajectory = parse_plan(text, session)
+        trajectory = parse_plan(text, session, by_symbol=self.profile is Profile.COMPACT)
         if self.profile is Profile.COMPACT and session.steps and not trajectory.steps:
             raise ReplyUnusable("the plan so far does not reach the answer, and this one adds no step")
         return trajectory
@@ -92,7 +92,7 @@ class NavigatorLLM:
         chosen = self.on(session.options.engine)
         messages = review_messages(session.id, entries, step_id, chosen.profile)
         schema = review_schema(session, step_id, only_shown=chosen.profile is Profile.COMPACT)
-        read = partial(parse_review, session=session, step_id=step_id)
+        read = partial(parse_review, session=session, step_id=step_id, by_symbol=chosen.profile is Profile.COMPACT)
         return await chosen._ask(session, messages, schema, read, on_delta, on_usage)
 
     async def _ask(

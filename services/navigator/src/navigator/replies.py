@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from navigator import naming
 from navigator.errors import ReplyUnusable
 from navigator.policy import may_retry, may_revise
 from navigator.session import next_step_id
@@ -147,18 +148,25 @@ class _ReviewReply(_Reply):
     complete: bool = True
 
 
-def parse_plan(text: str, session: Session) -> Trajectory:
-    """The trajectory that a reply tells, its steps numbered on from the session's. Raises ReplyUnusable."""
+def parse_plan(text: str, session: Session, *, by_symbol: bool = False) -> Trajectory:
+    """The trajectory that a reply tells, its steps numbered on from the session's. Raises ReplyUnusable.
+
+    With `by_symbol`, which earlier results a step uses is read from its statements where those name them.
+    """
     reply = _read(_PlanReply, text)
     if _may_reply(session) and not reply.steps and (reply.reply or "").strip():
         return Trajectory(abstraction=reply.abstraction, reply=reply.reply)
     markable = _markable(session)
     done = tuple(dict.fromkeys(name for name in reply.done if name in markable))
-    return _trajectory(reply.abstraction, reply.steps, reply.complete, session).model_copy(update={"done": done})
+    trajectory = _trajectory(reply.abstraction, reply.steps, reply.complete, session, by_symbol)
+    return trajectory.model_copy(update={"done": done})
 
 
-def parse_review(text: str, session: Session, step_id: int) -> Review:
-    """The review that a reply tells; an answer given as `r3` becomes that result. Raises ReplyUnusable."""
+def parse_review(text: str, session: Session, step_id: int, *, by_symbol: bool = False) -> Review:
+    """The review that a reply tells; an answer given as `r3` becomes that result. Raises ReplyUnusable.
+
+    `by_symbol` as in `parse_plan`, for a review that replaces steps.
+    """
     reply = _read(_ReviewReply, text)
     choices = open_verdicts(session, step_id)
     if reply.verdict not in choices:
@@ -167,7 +175,7 @@ def parse_review(text: str, session: Session, step_id: int) -> Review:
     if reply.verdict is Verdict.REVISE:
         if not reply.steps:
             raise ReplyUnusable("the verdict revise needs the steps that replace the rest of the plan")
-        remainder = _trajectory(session.abstraction or "", reply.steps, reply.complete, session, under_review=step_id)
+        remainder = _trajectory(session.abstraction or "", reply.steps, reply.complete, session, by_symbol, step_id)
     answer = _answer(reply.answer, session, step_id) if reply.verdict is Verdict.FINISH else None
     return Review(verdict=reply.verdict, reason=reply.reason, remainder=remainder, answer=answer)
 
@@ -221,6 +229,7 @@ def _trajectory(
     replies: Sequence[_StepReply],
     complete: bool,
     session: Session,
+    by_symbol: bool,
     under_review: int | None = None,
 ) -> Trajectory:
     if len(replies) > MAX_NEW_STEPS:
@@ -237,6 +246,9 @@ def _trajectory(
     try:
         left = [statement.id for statement in session.statements if statement.id not in session.done]
         steps = tuple(_step(reply, first + n, fresh, done, statements, left) for n, reply in enumerate(replies))
+        if by_symbol:
+            kept = [state.step for state in session.steps if state.step.id in done]
+            steps = naming.linked(session.problem.statements, kept, steps)
         return Trajectory(abstraction=abstraction, steps=steps, complete=complete or not steps)
     except ValidationError as error:
         raise ReplyUnusable(error.errors()[0]["msg"]) from error
