@@ -492,7 +492,7 @@ def one_at_a_time() -> list[Entry]:
 def test_a_session_planned_a_step_at_a_time_gives_what_each_profile_makes_of_it() -> None:
     compact, _ = select(one_at_a_time())
     assert [len(learned(sample.conversation)) for sample in compact] == [2, 2]
-    assert "r1: goal 1" in compact[1].conversation[0].content
+    assert "r1: K: goal 1" in compact[1].conversation[0].content
     (whole,), _ = select(one_at_a_time(), Profile.INSTRUCT)
     assert len(learned(whole.conversation)) == 4
 

@@ -131,6 +131,12 @@ def test_an_answer_in_words_is_kept() -> None:
     assert review.answer == "7 apples"
 
 
+def test_nothing_is_an_answer_before_a_step_has_a_result() -> None:
+    reply = '{"reason": "done", "verdict": "finish", "answer": "the calculation failed"}'
+    with pytest.raises(ReplyUnusable, match="no step has a result"):
+        parse_review(reply, reviewable(result=None), 1)
+
+
 def test_giving_up_has_no_answer() -> None:
     review = parse_review('{"reason": "too hard", "verdict": "finish", "answer": null}', reviewable(), 1)
     assert review.answer is None
@@ -226,7 +232,7 @@ def test_trained_weights_plan_on_from_a_view_of_what_is_left() -> None:
     plan = PlanMade(trajectory=Trajectory(abstraction="a", steps=(CHAIN[0],), done=("s1",), complete=False))
     entries = journal(started(Options(horizon=1)), plan, retrieved(1), instantiated(1), reviewed(1, Verdict.CONTINUE))
     (asked,) = plan_messages("s", entries, Profile.COMPACT)
-    assert asked.content == f"navigator\nr1: {CHAIN[0].goal}\ns2: What is 4K?\nplan 1 at a time from 2"
+    assert asked.content == f"navigator\nr1: K: {CHAIN[0].goal}\ns2: What is 4K?\nplan 1 at a time from 2"
 
 
 def test_a_whole_plan_that_leaves_something_open_goes_on_under_numbers_that_are_told() -> None:
@@ -234,7 +240,7 @@ def test_a_whole_plan_that_leaves_something_open_goes_on_under_numbers_that_are_
         started(), planned(CHAIN[0], complete=False), retrieved(1), instantiated(1), reviewed(1, Verdict.CONTINUE)
     )
     (asked,) = plan_messages("s", entries, Profile.COMPACT)
-    assert asked.content.startswith("navigator\nr1: goal 1\ns1: ")
+    assert asked.content.startswith("navigator\nr1: K: goal 1\ns1: ")
     assert asked.content.endswith("\nplan 1 at a time from 2")
 
 

@@ -204,7 +204,6 @@ def tell(sketch: Sketch, numbers: Sequence[Numbers], families: Mapping[str, Fami
         family = families[stage.family]
         final = position == len(sketch.stages)
         order = _reading_order(family, family.wordings[stage.wording], drawn.parameters, final=final)
-        symbol = sketch.symbols[position - 1]
         if stage.distractor:
             sentences.append(stage.distractor.format(n=drawn.distractor))
         first = len(sentences) + 1

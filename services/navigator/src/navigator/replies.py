@@ -284,6 +284,9 @@ def _answer(answer: str | None, session: Session, step_id: int) -> str | None:
     answer = (answer or "").strip() or None
     number = _result_number(answer or "")
     if number is None:
+        found = any(done.result is not None for state in session.steps for done in state.instantiations)
+        if answer is not None and not found:
+            raise ReplyUnusable("no step has a result, so there is no answer to finish with; finish with null")
         return answer
     for state in session.steps:
         if state.step.id == number and state.instantiations and state.phase is not Phase.DROPPED:

@@ -9,7 +9,8 @@ Arms, every model of the same size, with the same tokens and the same calculator
   horizon        the navigator plans one step a round from a view of what is left (`navigator.view`)
   direct         no hierarchy: one model sees the whole text and writes all expressions
   direct-window  no hierarchy, our controller: one step's expressions a round from the same view
-The first two have an executor beside the navigator; `direct_tokens` can give the direct models the tokens of both.
+The first two have an executor beside the navigator: one of their own for each seed, or weights that exist already.
+`direct_tokens` can give the direct models the tokens of both.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ from training.corpus import Conversation, Library, Mixture
 from training.reporting import results
 from training.reporting.results import Curve, Report, Series, Table
 from training.rollouts import RolloutConfig
-from training.running.pipeline import Stage, fingerprint
+from training.running.pipeline import Stage, contents, fingerprint
 from training.scratch import ModelShape, Recipe
 from training.settings import RunConfig, TokenizerConfig
 from training.studies import direct
@@ -55,11 +56,17 @@ class DepthStudy(Contract):
     arms: tuple[Arm, ...] = ARMS
     trained_depths: tuple[int, ...] = (1, 2, 3)
     shape: ModelShape = ModelShape()
-    tokens: int = Field(default=4_000_000, ge=1, description="of a navigator and of an executor")
+    tokens: int = Field(default=4_000_000, ge=1, description="of a navigator, and of an executor trained here")
+    executor: Path | None = Field(default=None, description="weights of an executor for all seeds; None trains some")
+    executor_tokens: int | None = Field(default=None, description="what those weights were trained on, for the report")
     direct_tokens: int = Field(default=4_000_000, ge=1)
+    direct_seeds: tuple[int, ...] | None = Field(default=None, description="other seeds for the direct arms")
     depths: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
     problems: int = Field(default=50, ge=1, description="of each depth")
     problem_seed: int = 3_000_017
+
+    def seeds_of(self, arm: Arm) -> tuple[int, ...]:
+        return self.direct_seeds or self.seeds if arm.startswith("direct") else self.seeds
 
 
 class Answered(Contract):
@@ -79,15 +86,18 @@ class Study:
     def stages(self) -> list[Stage]:
         """Training and trial of every arm and seed; each arm stands on its own parts only."""
         made = [Stage("tokenizer", self._tokenizer, (Path("tokenizer"),), fingerprint(self.config.trained_depths))]
-        for seed in self.config.seeds:
-            parts: list[Part] = [*self.config.arms]
-            if {"plan-once", "horizon"} & set(self.config.arms):
+        for seed in sorted({seed for arm in self.config.arms for seed in self.config.seeds_of(arm)}):
+            arms = [arm for arm in self.config.arms if seed in self.config.seeds_of(arm)]
+            parts: list[Part] = [*arms]
+            if self.config.executor is None and {"plan-once", "horizon"} & set(arms):
                 parts.insert(0, "executor")
             made += [self._training(part, seed) for part in parts]
-            made += [self._trial(arm, seed) for arm in self.config.arms]
+            made += [self._trial(arm, seed) for arm in arms]
         return made
 
     def weights(self, part: Part, seed: int) -> Path:
+        if part == "executor" and self.config.executor is not None:
+            return self.config.executor
         return self.folder / f"{part}.{seed}" / "weights"
 
     def answered(self, arm: Arm, seed: int) -> list[Answered]:
@@ -140,12 +150,13 @@ class Study:
     # --- trial -------------------------------------------------------------------------------------------------------
 
     def _trial(self, arm: Arm, seed: int) -> Stage:
-        parts = (arm,) if arm.startswith("direct") else (arm, "executor")
+        alone = arm.startswith("direct") or self.config.executor is not None
+        parts = (arm,) if alone else (arm, "executor")
         return Stage(
             f"evaluate.{arm}.{seed}",
             lambda out: self._try(arm, seed, out),
             (Path(f"evaluate.{arm}.{seed}"),),
-            fingerprint(self.config.depths, self.config.problems, self.config.problem_seed),
+            fingerprint(self.config.depths, self.config.problems, self.config.problem_seed, self._given(arm)),
             needs=tuple(f"{part}.{seed}" for part in parts),
         )
 
@@ -163,6 +174,10 @@ class Study:
         ]
         (out / "outcomes.json").write_text(json.dumps([one.model_dump() for one in outcomes]) + "\n")
         return told(outcomes)
+
+    def _given(self, arm: Arm) -> str | None:
+        """The content of an executor that the study did not train."""
+        return None if arm.startswith("direct") or self.config.executor is None else contents(self.config.executor)
 
     async def _with_hierarchy(
         self, arm: Arm, seed: int, problems: Sequence[LadderProblem], out: Path
@@ -231,7 +246,7 @@ def report(study: Study, day: date) -> Report:
     All seeds were tried on the same problems, so a problem is resampled with its answers of all seeds.
     """
     config = study.config
-    runs = {arm: [study.answered(arm, seed) for seed in config.seeds] for arm in config.arms}
+    runs = {arm: [study.answered(arm, seed) for seed in config.seeds_of(arm)] for arm in config.arms}
     reached = {arm: [_over_seeds(runs[arm], depth) for depth in config.depths] for arm in config.arms}
     return Report(
         id="depth",
@@ -253,7 +268,7 @@ def report(study: Study, day: date) -> Report:
                 rows=tuple(
                     results.estimated(f"{arm}, seed {seed}", estimates.share(_deeper(run, config)))
                     for arm in config.arms
-                    for seed, run in zip(config.seeds, runs[arm], strict=True)
+                    for seed, run in zip(config.seeds_of(arm), runs[arm], strict=True)
                 ),
             ),
         ),
@@ -273,9 +288,9 @@ def report(study: Study, day: date) -> Report:
 def _setup(config: DepthStudy) -> dict[str, str]:
     return {
         "trained on": f"depths {', '.join(map(str, config.trained_depths))}",
-        "models": f"{config.shape.layers} layers of {config.shape.hidden}; navigator and executor "
-        f"{config.tokens / 1e6:.0f}M tokens each, direct {config.direct_tokens / 1e6:.0f}M",
-        "seeds": ", ".join(map(str, config.seeds)),
+        "models": f"{config.shape.layers} layers of {config.shape.hidden}; navigator {config.tokens / 1e6:g}M tokens, "
+        f"executor {(config.executor_tokens or config.tokens) / 1e6:g}M, direct {config.direct_tokens / 1e6:g}M",
+        "seeds": "; ".join(f"{arm} {', '.join(map(str, config.seeds_of(arm)))}" for arm in config.arms),
         "tried on": f"{config.problems} held-out problems of each depth, greedy, no review, templates by name",
     }
 
