@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.errors import InvalidRequest
 from training import publish, scratch
@@ -63,7 +63,7 @@ def test_the_schedule_warms_up_stays_flat_and_decays_to_nothing() -> None:
     assert shares == pytest.approx([0.0, 0.5, 1.0, 1.0, 0.5, 0.0])
 
 
-def train(folder: Path, tokenizer: PreTrainedTokenizerFast, tokens: int) -> Qwen2ForCausalLM:
+def train(folder: Path, tokenizer: PreTrainedTokenizerFast, tokens: int) -> LlamaForCausalLM:
     recipe = Recipe(tokens=tokens, batch_tokens=256, muon_lr=0.02, adam_lr=1e-2, report_every=5, flat=2.0)
     return scratch.train(cycle(sums()), iter(sums()), tokenizer, SHAPE, recipe, folder)
 
@@ -88,7 +88,7 @@ def test_published_weights_load_again_and_are_the_same(tmp_path: Path, tokenizer
     model = train(tmp_path / "run", tokenizer, 3_000)
     publish.save_weights(model, tokenizer, tmp_path / "run" / "weights")
     publish.publish("navigator", tmp_path / "run", tmp_path / "shipped")
-    loaded = Qwen2ForCausalLM.from_pretrained(tmp_path / "shipped", dtype=torch.bfloat16)
+    loaded = LlamaForCausalLM.from_pretrained(tmp_path / "shipped", dtype=torch.bfloat16)
     saved = model.to(torch.bfloat16).state_dict()
     assert all(torch.equal(value, saved[name]) for name, value in loaded.state_dict().items())
     again = PreTrainedTokenizerFast.from_pretrained(tmp_path / "shipped")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.errors import InvalidRequest
 from training import settings, tiny
@@ -30,7 +30,7 @@ def test_both_roles_are_trained_to_weights_that_load(tmp_path: Path) -> None:
     config, library = settings.load(path), tiny.read_library(LIBRARY)
     tiny.train(config, library, tmp_path / "sft")
     for role in ("navigator", "executor"):
-        model = Qwen2ForCausalLM.from_pretrained(tmp_path / "sft" / role / "weights")
+        model = LlamaForCausalLM.from_pretrained(tmp_path / "sft" / role / "weights")
         tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path / "sft" / role / "weights")
         assert model.config.vocab_size == len(tokenizer)
         assert model.config.eos_token_id == tokenizer.eos_token_id

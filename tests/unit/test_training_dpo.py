@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2ForCausalLM, TrainerState
+from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedTokenizerFast, TrainerState
 
 from reasonflux.engine_port import Message
 from reasonflux.errors import Conflict, InvalidRequest
@@ -71,7 +71,7 @@ def _weights_of_no_other_test() -> Iterator[None]:
 
 
 def same(one: Path, other: Path) -> bool:
-    first, second = (Qwen2ForCausalLM.from_pretrained(path, dtype=torch.bfloat16).state_dict() for path in (one, other))
+    first, second = (LlamaForCausalLM.from_pretrained(path, dtype=torch.bfloat16).state_dict() for path in (one, other))
     return all(torch.equal(value, second[name]) for name, value in first.items())
 
 
@@ -153,7 +153,7 @@ def scripted(rewards: list[float], seen: list[Any] | None = None) -> dpo.Heldout
 def test_the_weights_with_the_best_heldout_reward_come_out(tmp_path: Path, sft: Path, pairs: Path) -> None:
     seen: list[Any] = []
     weights = dpo.run(QUICK, sft, pairs, tmp_path / "run", scripted([0.4, 0.6, 0.9, 0.5, 0.7], seen))
-    out = Qwen2ForCausalLM.from_pretrained(weights, dtype=torch.bfloat16).state_dict()
+    out = LlamaForCausalLM.from_pretrained(weights, dtype=torch.bfloat16).state_dict()
     assert all(torch.equal(value, seen[2][name].to(torch.bfloat16)) for name, value in out.items())
     rows = [row["heldout_reward"] for row in curves.read(tmp_path / "run") if "heldout_reward" in row]
     assert rows == [0.4, 0.6, 0.9, 0.5, 0.7]
@@ -224,7 +224,7 @@ def test_likelihood_displacement_is_warned_of_and_again_when_it_doubles() -> Non
 def test_a_lora_run_gives_whole_weights(tmp_path: Path, sft: Path, pairs: Path) -> None:
     config = QUICK.model_copy(update={"lora": LoraOptions(rank=4, alpha=8), "max_steps": 4, "lr": 1e-2})
     weights = dpo.run(config, sft, pairs, tmp_path / "run", scripted([0.1, 0.2]))
-    assert Qwen2ForCausalLM.from_pretrained(weights).config.hidden_size == SHAPE.hidden
+    assert LlamaForCausalLM.from_pretrained(weights).config.hidden_size == SHAPE.hidden
     assert not same(sft, weights)
 
 

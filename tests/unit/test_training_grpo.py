@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.engine_port import Message
 from reasonflux.errors import InvalidRequest
@@ -54,7 +54,7 @@ def test_the_mean_reward_rises(tmp_path: Path, start: Path) -> None:
     assert len(rewards) == QUICK.max_steps
     assert sum(rewards[-4:]) > sum(rewards[:4]) + 4 * 0.2
     assert heldout[-1] > heldout[0] + 0.2
-    assert Qwen2ForCausalLM.from_pretrained(weights).dtype == torch.bfloat16
+    assert LlamaForCausalLM.from_pretrained(weights).dtype == torch.bfloat16
     assert (tmp_path / "run" / "curve.png").exists()
     assert grpo.run(QUICK, start, PROBLEMS, prompt_of, plain, tmp_path / "run") == weights
 

@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib as mpl
 import torch
 from pydantic import Field
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.errors import InvalidRequest, ReasonFluxError
 from training.reporting.model_card import Card, render
@@ -54,7 +54,7 @@ class PublishConfig(GateConfig):
     base: str | None = Field(default=None, description="an adapter's base model, where its own config names another")
 
 
-def save_weights(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save_weights(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """bf16 safetensors and the tokenizer with its chat template, as Hugging Face lays them out."""
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Stage scratch: a tiny Qwen2-architecture model trained from nothing on the corpus, on one CPU core.
+"""Stage scratch: a tiny Llama-architecture model trained from nothing on the corpus, on one CPU core.
 
 in    a role, a config (configs/tiny-cpu.yaml), the tokenizer
 out   runs/<name>/<role>/: checkpoint.pt (resumable), curve.csv, curve.png, and the weights as a Hugging Face folder
@@ -18,7 +18,7 @@ from random import Random
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from training.corpus import Conversation
 from training.weights.tokenizer import END, PAD, encode
@@ -55,16 +55,21 @@ class Recipe:
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
-def build(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM:
-    """A randomly initialised model that vLLM can serve: head size hidden/heads, tied embeddings."""
+def build(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """A randomly initialised model that vLLM can serve: head size hidden/heads, tied embeddings.
+
+    Llama with biases is Qwen2's arithmetic; but whoever loads a tokenizer beside a Qwen2 config gets Qwen2's own way to
+    split words, whatever its file says (transformers 5), and a model then reads other tokens than it learned.
+    """
     torch.manual_seed(seed)
-    config = Qwen2Config(
+    config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,
         intermediate_size=shape.feed_forward,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
+        attention_bias=True,
         max_position_embeddings=shape.positions,
         rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
         tie_word_embeddings=True,
@@ -74,7 +79,7 @@ def build(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, seed: int) -> Q
     )
     # On a CPU the backward pass of fused attention in bfloat16 takes half of a step; written out it is 1.5x faster.
     config._attn_implementation = "eager"
-    return Qwen2ForCausalLM(config)
+    return LlamaForCausalLM(config)
 
 
 def batches(
@@ -120,7 +125,7 @@ def schedule(progress: float, recipe: Recipe) -> float:
     return max(0.0, (1.0 - progress) / (1.0 - recipe.flat))
 
 
-def loss_of(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
+def loss_of(model: LlamaForCausalLM, batch: Batch) -> Tensor:
     """Mean cross-entropy over learned tokens. Right padding under a causal mask needs no attention mask."""
     ids, labels, _ = batch
     targets = labels[:, 1:]
@@ -132,7 +137,7 @@ def loss_of(model: Qwen2ForCausalLM, batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def exact_match(model: Qwen2ForCausalLM, sample: list[Batch]) -> float:
+def exact_match(model: LlamaForCausalLM, sample: list[Batch]) -> float:
     """The share of conversations whose every learned token is the model's first choice."""
     right = total = 0
     for ids, labels, _ in sample:
@@ -151,7 +156,7 @@ def train(
     shape: ModelShape,
     recipe: Recipe,
     folder: Path,
-) -> Qwen2ForCausalLM:
+) -> LlamaForCausalLM:
     """Train until `recipe.tokens` are seen; picks up at the last checkpoint in `folder`."""
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)

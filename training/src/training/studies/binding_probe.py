@@ -25,7 +25,7 @@ import torch
 import typer
 from pydantic import Field
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evaluation.ladder import Split
 from reasonflux.contracts import Contract
@@ -97,7 +97,7 @@ def learn(
     heldout: Mapping[str, Iterator[Conversation]],
     tokenizer: PreTrainedTokenizerFast,
     config: ProbeConfig,
-) -> tuple[Qwen2ForCausalLM, tuple[Point, ...]]:
+) -> tuple[LlamaForCausalLM, tuple[Point, ...]]:
     """The loop of `scratch.train`, short enough to need no checkpoints, with a curve for each kind of held-out task."""
     torch.set_num_threads(1)
     recipe, started = config.recipe, time.process_time()
@@ -131,7 +131,7 @@ def learn(
 
 
 def _step(
-    model: Qwen2ForCausalLM,
+    model: LlamaForCausalLM,
     chosen: Sequence[torch.optim.Optimizer],
     batch: Batch,
     recipe: Recipe,
@@ -151,7 +151,7 @@ def _step(
 
 
 @torch.no_grad()
-def judged(model: Qwen2ForCausalLM, sample: Sequence[Batch], tokenizer: PreTrainedTokenizerFast) -> Judged:
+def judged(model: LlamaForCausalLM, sample: Sequence[Batch], tokenizer: PreTrainedTokenizerFast) -> Judged:
     """Which replies, and which numbers in them, are the model's first choice token by token."""
     digits = torch.tensor([tokenizer.convert_tokens_to_ids(str(digit)) for digit in range(10)])
     steps: list[bool] = []
@@ -186,7 +186,7 @@ def _share(found: Sequence[bool]) -> float:
 # --- running --------------------------------------------------------------------------------------------------------
 
 
-def recall(config: ProbeConfig) -> tuple[Qwen2ForCausalLM, PreTrainedTokenizerFast, ProbeReport]:
+def recall(config: ProbeConfig) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, ProbeReport]:
     """Pure recall, over words that were learned with and words that were not."""
     seed = config.recipe.seed
     tokenizer = train_tokenizer(recall_conversations(seed + 9, (config.phrases,)), config.vocabulary, 2_000)
@@ -198,7 +198,7 @@ def recall(config: ProbeConfig) -> tuple[Qwen2ForCausalLM, PreTrainedTokenizerFa
     return model, tokenizer, _report("recall", model, config, points)
 
 
-def bind(config: ProbeConfig, library: Library) -> tuple[Qwen2ForCausalLM, PreTrainedTokenizerFast, ProbeReport]:
+def bind(config: ProbeConfig, library: Library) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, ProbeReport]:
     """Invented templates and the ladder's; the measures by generation are the caller's to add."""
     seed = config.recipe.seed
     mixed = (
@@ -266,7 +266,7 @@ def _read(config: Path | None) -> ProbeConfig:
     return ProbeConfig() if config is None else ProbeConfig.model_validate_json(config.read_text())
 
 
-def _written(folder: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, report: ProbeReport) -> None:
+def _written(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, report: ProbeReport) -> None:
     publish.save_weights(model, tokenizer, folder / "weights")
     (folder / "probe.json").write_text(report.model_dump_json(indent=1))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.engine import Message
 from reasonflux.errors import InvalidRequest
@@ -70,9 +70,9 @@ def _generated(model: Any, tokenizer: PreTrainedTokenizerFast, texts: list[str],
     return replies
 
 
-def _weights(role: Role, folder: Path, config: Path) -> tuple[Qwen2ForCausalLM, PreTrainedTokenizerFast]:
+def _weights(role: Role, folder: Path, config: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     if (folder / "config.json").exists():
-        model = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
         return model, PreTrainedTokenizerFast.from_pretrained(folder)
     checkpoint = folder / "checkpoint.pt"
     if not checkpoint.exists():
