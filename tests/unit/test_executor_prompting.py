@@ -70,6 +70,12 @@ def test_the_compact_prompt_without_a_template_and_with_feedback() -> None:
     )
 
 
+def test_the_compact_prompt_leaves_out_the_marks_around_formulas_which_the_weights_never_saw() -> None:
+    told = Statement(id="s1", text="Solve $x^2 - 7x + 10 = 0$.")
+    (message,) = render(InstantiateRequest(goal="find x", statements=(told,)), Profile.COMPACT)
+    assert message.content.endswith("\nSolve x^2 - 7x + 10 = 0.")
+
+
 def test_the_instruct_prompt_shows_all_that_the_step_may_know() -> None:
     system, user = render(REQUEST.model_copy(update={"feedback": "too small"}), Profile.INSTRUCT)
     assert (system.role, user.role) == ("system", "user")

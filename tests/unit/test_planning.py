@@ -235,6 +235,11 @@ def test_trained_weights_plan_on_from_a_view_of_what_is_left() -> None:
     assert asked.content == f"navigator\nr1: K: {CHAIN[0].goal}\ns2: What is 4K?\nplan 1 at a time from 2"
 
 
+def test_trained_weights_see_formulas_without_the_marks_around_them() -> None:
+    (asked,) = plan_messages("s", journal(started(text="Solve $x^2 - 7x + 10 = 0$.")), Profile.COMPACT)
+    assert asked.content == "navigator\ns1: Solve x^2 - 7x + 10 = 0.\nplan all"
+
+
 def test_a_whole_plan_that_leaves_something_open_goes_on_under_numbers_that_are_told() -> None:
     entries = journal(
         started(), planned(CHAIN[0], complete=False), retrieved(1), instantiated(1), reviewed(1, Verdict.CONTINUE)
