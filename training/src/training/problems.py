@@ -19,7 +19,7 @@ from training.similar import SimilarProblems
 
 _ROUND_SEEDS = 7_919
 """Between the rounds' seeds: each round samples other problems."""
-_WATCHED_FROM = 20
+_WATCHED_FROM = 50
 """Problems looked at for one that can be watched, before it is given up."""
 
 
@@ -49,7 +49,9 @@ class Problems:
         config = self.config.problems
         taken = {one.id for number in range(1, self.config.iterations + 1) for one in self.ladder(number)}
         stream = islice(generate(Split.TRAIN, config.depths, seed=config.seed - 1), _WATCHED_FROM * config.watched)
-        fit = (one for one in stream if one.id not in taken and horizon_for(Problem(text=one.text)) is None)
+        always = self.config.rollouts.horizon is None
+        whole = (one for one in stream if always or horizon_for(Problem(text=one.text)) is None)
+        fit = (one for one in whole if one.id not in taken)
         found = list(islice(fit, config.watched))
         if len(found) < config.watched:
             raise InvalidRequest(
