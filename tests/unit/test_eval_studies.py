@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from templates import template
 
 from evaluation.attempt import Attempt, Task, Verdict
+from evaluation.ladder import ALL
+from evaluation.questions import LadderQuestions
 from evaluation.report import report
 from evaluation.runs import Run
 from evaluation.studies import libraries, pages
 from evaluation.studies import study as studies
 from reasonflux.contracts import Outcome, Tokens, Usage
+from reasonflux.errors import InvalidRequest
 
 STUDIES = Path(__file__).parents[2] / "evaluation" / "studies"
 REPORTS = STUDIES.with_name("reports")
@@ -79,3 +82,22 @@ def test_distractors_are_sound_and_all_different() -> None:
     assert len({template.id for template in made}) == len({template.name for template in made}) == 200
     assert all(type(template).model_validate(template.model_dump()) == template for template in made)
     assert {template.formulas for template in made} == {TEMPLATES[0].formulas}
+
+
+def test_what_is_held_out_of_a_library_is_the_template_of_each_family() -> None:
+    templates = [template(ALL[name].template_id) for name in ("gcd", *libraries.HELD_FAMILIES)]
+    kept, held = libraries.held_out(templates, libraries.HELD_FAMILIES)
+    assert [one.id for one in kept] == [ALL["gcd"].template_id]
+    assert {one.id for one in held} == {ALL[name].template_id for name in libraries.HELD_FAMILIES}
+
+
+@pytest.mark.parametrize(("families", "said"), [(["gdc"], "no family gdc"), (["meeting-time"], "has no template")])
+def test_families_that_cannot_be_held_out_are_refused(families: list[str], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        libraries.held_out(TEMPLATES, families)
+
+
+def test_the_study_of_new_templates_asks_for_the_families_that_are_held_out() -> None:
+    study = studies.read(STUDIES / "new-templates.yaml")
+    asked = {run.questions.families for run in study.runs if isinstance(run.questions, LadderQuestions)}
+    assert asked == {libraries.HELD_FAMILIES}

@@ -11,11 +11,9 @@ from calculator import evaluate_in_process
 from evaluation.ladder import ALL, Split
 from executor import prompting
 from reasonflux.engine import Message
-from training.scratch import ModelShape, Recipe
-from training.studies import binding_corpus, binding_probe
+from training.studies import binding_corpus
 from training.studies.binding_corpus import BindMixture
 from training.studies.binding_measures import Task, ladder_tasks, measure
-from training.studies.binding_probe import ProbeConfig
 from training.studies.invented import (
     Difficulty,
     InventedTask,
@@ -28,14 +26,6 @@ from training.tiny import read_library
 from training.weights.greedy import Say
 
 LIBRARY_FOLDER = Path(__file__).resolve().parents[2] / "services" / "template-store" / "library"
-SMALL = ProbeConfig(
-    shape=ModelShape(hidden=32, layers=1, heads=1, feed_forward=64),
-    recipe=Recipe(tokens=3_000, batch_tokens=512),
-    vocabulary=320,
-    phrases=2,
-    measure_every=1_500,
-    trials=8,
-)
 
 
 def some(count: int, split: Split = Split.TRAIN, difficulty: Difficulty | None = None) -> list[InventedTask]:
@@ -151,7 +141,7 @@ def answering(tasks: list[Task]) -> Say:
 def test_a_measure_counts_the_steps_whose_bindings_are_all_right() -> None:
     tasks = ladder_tasks(read_library(LIBRARY_FOLDER), ("meeting-time",), 10)
     found = measure(answering(tasks), "held", tasks)
-    assert (found.bound, found.solved, found.trials) == (0.5, 0.5, 10)
+    assert found.bound == found.solved == (False, True) * 5
     assert 0 < found.chance <= round(1 / 6, 4)
 
 
@@ -159,13 +149,6 @@ def test_chance_counts_every_number_of_the_text() -> None:
     two = Difficulty(variables=(2,), distractors=(1,), earlier_result=0)
     tasks = [Task(request=t.request, template=t.template, bindings=t.bindings) for t in some(4, Split.HELDOUT, two)]
     assert measure(answering(tasks), "one number too many", tasks).chance == pytest.approx(1 / 6, abs=1e-3)
-
-
-def test_a_probe_trains_measures_and_reports() -> None:
-    _, _, report = binding_probe.recall(SMALL)
-    assert [point.tokens >= 1_500 * n for n, point in enumerate(report.points, 1)] == [True] * len(report.points)
-    assert set(report.points[-1].judged) == {"known words", "new words"}
-    assert report.points[-1].loss < report.points[0].loss
 
 
 def test_the_mixture_begins_with_recall_and_comes_to_templates() -> None:

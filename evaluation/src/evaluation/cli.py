@@ -16,6 +16,7 @@ from evaluation.runs import Chains, Journal, RunSpec, read
 from evaluation.solving.model import Limits
 from evaluation.strategies.catalogue import AnyStrategy, parse
 from evaluation.strategies.reasonflux import ReasonFlux
+from evaluation.studies.libraries import HELD_FAMILIES
 from reasonflux.cli.app import navigator_url, wait_for
 from reasonflux.contracts import Effort
 from reasonflux.errors import InvalidRequest
@@ -200,6 +201,34 @@ def libraries(
             for name, chosen in wanted.items():
                 await sizes.fill(store, name, chosen)
                 out.print(f"{name}: {len(chosen):,} templates")
+        return 0
+
+    wait_for(work())
+
+
+@app.command("hold-out")
+def hold_out(
+    families: Annotated[str, typer.Option(help="the ladder's families whose templates are held out")] = ",".join(
+        HELD_FAMILIES
+    ),
+    library: Annotated[str, typer.Option(help="the library to take from")] = "math",
+    template_store_url: Annotated[str | None, typer.Option(help="default: REASONFLUX_TEMPLATE_STORE_URL")] = None,
+) -> None:
+    """Make two libraries in the running store: math-before, without the templates of some families, and math-after,
+    to which they are added when it is served without them already."""
+    from evaluation.studies import libraries as sizes
+    from reasonflux.client import TemplateStoreClient
+    from reasonflux.http import http_client
+
+    async def work() -> int:
+        async with http_client() as http:
+            store = TemplateStoreClient(http, template_store_url or Settings().template_store_url)
+            kept, held = sizes.held_out(await sizes.whole(store, library), _names(families))
+            for name in (f"{library}-before", f"{library}-after"):
+                await sizes.fill(store, name, kept)
+                out.print(f"{name}: {len(kept):,} templates")
+            await sizes.fill(store, f"{library}-after", [*kept, *held])
+            out.print(f"{library}-after: {len(held)} added: {', '.join(template.id for template in held)}")
         return 0
 
     wait_for(work())

@@ -170,11 +170,16 @@ def teacher(
 
 
 @app.command()
-def study(name: Annotated[str, typer.Argument(help="depth, preference or structure")], runs: Runs = RUNS) -> None:
-    """Carry a study out (depth), or report on runs that have ended (preference, structure)."""
+def study(
+    name: Annotated[str, typer.Argument(help="binding, depth, preference or structure")],
+    runs: Runs = RUNS,
+    only: Annotated[str | None, typer.Option(help="run only this stage, such as bind.invented")] = None,
+    report_only: Annotated[bool, typer.Option("--report-only", help="run nothing: report on what has ended")] = False,
+) -> None:
+    """Carry a study out (binding, depth), or report on runs that have ended (preference, structure)."""
     from training.studies import reporting
 
-    typer.echo(str(reporting.report(name, runs, LIBRARY)))
+    typer.echo(str(reporting.report(name, runs, LIBRARY, only, report_only)))
 
 
 @app.command("dry-run")

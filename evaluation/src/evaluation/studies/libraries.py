@@ -1,4 +1,5 @@
-"""Libraries of other sizes: nested parts of a library, and the whole one among many distractors."""
+"""Libraries of other sizes: nested parts of a library, the whole one among many distractors, and one that some
+templates are added to while it is served."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,10 +7,22 @@ from contextlib import aclosing
 from math import ceil
 from random import Random
 
+from evaluation.ladder import ALL
 from reasonflux.client import TemplateStoreClient
 from reasonflux.contracts import FailureKind, ImportOutcome, ImportReport, Provenance, TemplateStatus, ThoughtTemplate
 from reasonflux.errors import InvalidRequest, ReasonFluxError
 
+HELD_FAMILIES = (
+    "meeting-time",
+    "simple-interest",
+    "mixture-percentage",
+    "committee-two-groups",
+    "work-together",
+    "percent-increase-decrease",
+    "power-remainder",
+    "geometric-nth-term",
+)
+"""Families of the ladder whose templates are added afterwards; `training.studies.binding` never trains on them."""
 BATCH = 50
 """Templates sent at a time: the store works every example before it answers."""
 PATIENCE = 10
@@ -21,6 +34,23 @@ def part(templates: Sequence[ThoughtTemplate], percent: int, seed: int) -> list[
     order = sorted(templates, key=lambda template: template.id)
     Random(seed).shuffle(order)
     return order[: ceil(len(order) * percent / 100)]
+
+
+def held_out(
+    templates: Sequence[ThoughtTemplate], families: Sequence[str]
+) -> tuple[list[ThoughtTemplate], list[ThoughtTemplate]]:
+    """The templates that none of these families of the ladder asks for, and those that one does. Raises InvalidRequest
+    for a family that does not exist, or whose template is not among them."""
+    unknown = [name for name in families if name not in ALL]
+    if unknown:
+        raise InvalidRequest(f"there is no family {', '.join(unknown)}", hint=f"choose from {', '.join(ALL)}")
+    held = {ALL[name].template_id for name in families}
+    missing = held - {template.id for template in templates}
+    if missing:
+        hint = "take them from the library that they are in, such as --library math"
+        raise InvalidRequest(f"the library has no template {', '.join(sorted(missing))}", hint=hint)
+    kept = [template for template in templates if template.id not in held]
+    return kept, [template for template in templates if template.id in held]
 
 
 def distractors(templates: Sequence[ThoughtTemplate], count: int, seed: int) -> list[ThoughtTemplate]:

@@ -7,20 +7,18 @@ from random import Random
 from pydantic import Field
 
 from evaluation.ladder import ALL, LadderProblem, Split, Stage, generate
+from evaluation.studies.libraries import HELD_FAMILIES
 from reasonflux.contracts import Contract
 from training.corpus import Conversation, Library, Turn, request_of
-from training.studies.invented import Difficulty, exchange, invented_conversations, learned_step, phrases
-
-HELD_FAMILIES = (
-    "meeting-time",
-    "simple-interest",
-    "mixture-percentage",
-    "committee-two-groups",
-    "work-together",
-    "percent-increase-decrease",
-    "power-remainder",
-    "geometric-nth-term",
+from training.studies.invented import (
+    SYLLABLES_SHARE,
+    Difficulty,
+    exchange,
+    invented_conversations,
+    learned_step,
+    phrases,
 )
+
 EASY = Difficulty(
     variables=(2, 2, 3), other_words=0, distractors=(0,), look_alikes=0.2, earlier_result=0.1, syllables=0.3
 )
@@ -39,13 +37,15 @@ class BindMixture(Contract):
     without_template: float = Field(default=0.1, ge=0, le=1, description="the share of ladder steps without one")
 
 
-def recall_conversations(seed: int, counts: Sequence[int], split: Split = Split.TRAIN) -> Iterator[Conversation]:
+def recall_conversations(
+    seed: int, counts: Sequence[int], split: Split = Split.TRAIN, syllables: float = SYLLABLES_SHARE
+) -> Iterator[Conversation]:
     """Phrases with numbers; the reply tells them again in the order in which they are asked for.
 
     No phrase stands first in a line: a word after a space is another token than the same word without one.
     """
     rng = Random(f"{seed} {split}")
-    drawn = phrases(seed, split)
+    drawn = phrases(seed, split, syllables)
     while True:
         told = {phrase: str(rng.randrange(1, 10 ** rng.randint(1, 3))) for phrase in islice(drawn, rng.choice(counts))}
         asked = rng.sample(list(told), len(told))

@@ -14,6 +14,10 @@ from training.studies.invented import Difficulty, invented_tasks
 from training.weights.greedy import Say
 
 HELDOUT_SEED = 1_000_003
+INVENTED = "invented"
+KEPT = "ladder, kept families"
+HELD = "ladder, held families with their templates"
+HELD_WITHOUT = "ladder, held families without template"
 _NUMBER = re.compile(r"\d+")
 
 
@@ -21,11 +25,10 @@ class Measure(Contract):
     """Generated replies to one kind of task."""
 
     kind: str
-    trials: int
-    bound: float
-    """The share of steps whose bindings are all right."""
-    solved: float
-    """The share of steps whose result is right."""
+    bound: tuple[bool, ...]
+    """Of each step, whether its bindings are all right."""
+    solved: tuple[bool, ...]
+    """Of each step, whether its result is."""
     chance: float
     """The share of steps that a random assignment of the text's numbers to the variables binds right."""
     in_order: float
@@ -53,7 +56,7 @@ def invented_measures(say: Say, trials: int) -> list[Measure]:
                 for t in islice(drawn, max(1, trials // 8))
             ]
             order = "other order" if shuffled else "same order"
-            measures.append(measure(say, f"invented, {variables} variables, {order}", tasks))
+            measures.append(measure(say, f"{INVENTED}, {variables} variables, {order}", tasks))
     return measures
 
 
@@ -63,9 +66,9 @@ def ladder_measures(say: Say, library: Library, mixture: BindMixture, trials: in
     held = ladder_tasks(library, mixture.held_families, trials)
     bare = [task.model_copy(update={"request": task.request.model_copy(update={"template": None})}) for task in held]
     measures = [
-        measure(say, "ladder, kept families", kept),
-        measure(say, "ladder, held families with their templates", held),
-        measure(say, "ladder, held families without template", bare),
+        measure(say, KEPT, kept),
+        measure(say, HELD, held),
+        measure(say, HELD_WITHOUT, bare),
     ]
     for name in mixture.held_families:
         own = [task for task in held if task.template.id == ALL[name].template_id]
@@ -91,9 +94,8 @@ def measure(say: Say, kind: str, tasks: Sequence[Task]) -> Measure:
     solved = [_solved(task, outcome) for task, outcome in zip(tasks, outcomes, strict=True)]
     found = Measure(
         kind=kind,
-        trials=len(tasks),
-        bound=_share(bound),
-        solved=_share(solved),
+        bound=tuple(bound),
+        solved=tuple(solved),
         chance=round(sum(_chance(task) for task in tasks) / max(1, len(tasks)), 4),
         in_order=_share([list(task.bindings) == list(task.template.variables) for task in tasks]),
     )

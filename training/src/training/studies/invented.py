@@ -28,7 +28,7 @@ from training.corpus import Conversation, Turn
 from training.studies.invented_words import COINS, KINDS, PEOPLE, PLACES, RANKS, Kind, Words
 
 _SYMBOLS = "KLMNPQRSTUVW"
-_SYLLABLES_SHARE = 0.3
+SYLLABLES_SHARE = 0.3
 _PART, _RESULT = "part", "result"  # what formulas assign, so no variable is called that
 
 
@@ -46,7 +46,7 @@ class Difficulty:
     distractors: tuple[int, ...] = (0, 0, 1, 2)
     earlier_result: float = 0.15
     """The share of tasks in which one number is the result of an earlier step."""
-    syllables: float = _SYLLABLES_SHARE
+    syllables: float = SYLLABLES_SHARE
     """The share of words that are made of syllables."""
 
 
@@ -91,11 +91,11 @@ def exchange(request: InstantiateRequest, reply: Mapping[str, object]) -> Conver
     return (*(Turn(m.role, m.content) for m in prompt), Turn("assistant", answer, learn=True))
 
 
-def phrases(seed: int, split: Split = Split.TRAIN) -> Iterator[str]:
+def phrases(seed: int, split: Split = Split.TRAIN, syllables: float = SYLLABLES_SHARE) -> Iterator[str]:
     """Things with a quality, without end, over the split's words: "wooden clock"."""
     rng, words = Random(f"{seed} {split}"), Words(split)
     while True:
-        yield f"{words.quality(rng, _SYLLABLES_SHARE)} {words.thing(rng, _SYLLABLES_SHARE)}"
+        yield f"{words.quality(rng, syllables)} {words.thing(rng, syllables)}"
 
 
 def invented_conversations(
