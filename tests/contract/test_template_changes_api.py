@@ -11,6 +11,8 @@ import pytest
 import yaml
 from templates import QUARANTINED, template, unsound
 
+from evaluation.ladder import ALL
+from evaluation.studies.libraries import before_and_after
 from reasonflux.client import TemplateStoreClient
 from reasonflux.contracts import (
     ChangeKind,
@@ -252,6 +254,18 @@ async def test_a_library_that_nobody_made_is_not_found(http: httpx.AsyncClient, 
         assert "there are: math" in (caught.value.failure.hint or "")
     refused = await http.put("/v1/libraries/Not%20a%20Name")
     assert (refused.status_code, error(refused).param) == (400, "name")
+
+
+async def test_held_out_templates_are_found_in_the_library_that_they_were_added_to_and_not_in_the_one_before(
+    store: TemplateStoreClient,
+) -> None:
+    held = ALL["meeting-time"].template_id
+    await store.create(template(held, name="Meeting of two walkers"))
+    for _ in range(2):  # the second time changes nothing
+        assert await before_and_after(store, "math", ["meeting-time"]) == {"math-before": 1, "math-after": 2}
+        assert await found(store, "meeting of two walkers", "math-before") == ["shipped-one"]
+        assert (await found(store, "meeting of two walkers", "math-after"))[0] == held
+    assert {library.name: library.revision for library in await store.libraries()}["math-after"] == 2
 
 
 # Many at once

@@ -223,12 +223,8 @@ def hold_out(
     async def work() -> int:
         async with http_client() as http:
             store = TemplateStoreClient(http, template_store_url or Settings().template_store_url)
-            kept, held = sizes.held_out(await sizes.whole(store, library), _names(families))
-            for name in (f"{library}-before", f"{library}-after"):
-                await sizes.fill(store, name, kept)
-                out.print(f"{name}: {len(kept):,} templates")
-            await sizes.fill(store, f"{library}-after", [*kept, *held])
-            out.print(f"{library}-after: {len(held)} added: {', '.join(template.id for template in held)}")
+            for name, size in (await sizes.before_and_after(store, library, _names(families))).items():
+                out.print(f"{name}: {size:,} templates")
         return 0
 
     wait_for(work())

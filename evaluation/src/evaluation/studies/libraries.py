@@ -89,6 +89,17 @@ async def whole(store: TemplateStoreClient, library: str) -> list[ThoughtTemplat
     return [ThoughtTemplate.model_validate_json(line) for line in content.splitlines() if line.strip()]
 
 
+async def before_and_after(store: TemplateStoreClient, library: str, families: Sequence[str]) -> dict[str, int]:
+    """Two libraries: LIBRARY-before without the templates of these families, and LIBRARY-after, which is served
+    without them and then gets them. Their sizes by their names; a second call changes nothing."""
+    kept, held = held_out(await whole(store, library), families)
+    before, after = f"{library}-before", f"{library}-after"
+    for name in (before, after):
+        await fill(store, name, kept)
+    await fill(store, after, held)
+    return {before: len(kept), after: len(kept) + len(held)}
+
+
 async def fill(store: TemplateStoreClient, name: str, templates: Sequence[ThoughtTemplate]) -> None:
     """Make the library of this name hold these templates; those that it holds already stay. Raises InvalidRequest
     where it refuses some."""
