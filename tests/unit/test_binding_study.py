@@ -12,6 +12,7 @@ from evaluation.ladder import Split
 from reasonflux.errors import InvalidRequest
 from training import scratch
 from training.corpus import Conversation
+from training.diagnose import OTHER_VARIABLES
 from training.reporting import results_page
 from training.reporting.results import Report
 from training.running import pipeline
@@ -142,7 +143,8 @@ def bound(invented: int, held: int, without: int) -> ProbeReport:
 
     def measure(kind: str, count: int) -> Measure:
         right = tuple(n < count for n in range(100))
-        return Measure(kind=kind, bound=right, solved=right, chance=0.1, in_order=0.5)
+        errors = {OTHER_VARIABLES: 100 - count} if count < 100 else {}
+        return Measure(kind=kind, bound=right, solved=right, errors=errors, chance=0.1, in_order=0.5)
 
     measures = (
         measure(f"{INVENTED}, 2 variables, other order", invented),
@@ -187,6 +189,12 @@ def test_the_verdict_on_binding_follows_the_numbers(
 ) -> None:
     verdict = reported(bound(invented, held, without)).verdict
     assert all(part in verdict for part in said)
+
+
+def test_the_verdict_says_how_many_replies_name_what_is_no_variable() -> None:
+    assert (
+        "50 of the 50 wrong ones give names that are not the template's variables" in reported(bound(0, 50, 0)).verdict
+    )
 
 
 def test_tables_stand_beside_chance_and_tell_in_what_a_variant_differs() -> None:

@@ -50,6 +50,7 @@ from training.corpus import Library, request_of
 from training.weights.greedy import Say
 
 RIGHT = "right"
+OTHER_VARIABLES = "other variables than the template's"
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -128,13 +129,14 @@ def _judged(stage: Stage, request: InstantiateRequest, outcome: Instantiation) -
         return "says that the template does not fit", detail
     if outcome.failure is not None and outcome.failure.kind is FailureKind.UNPARSABLE_REPLY:
         return "unreadable reply", f"{detail} | {outcome.failure.message}"
-    return _binding_error(stage.bindings, outcome.bindings, said), detail
+    return binding_error(stage.bindings, outcome.bindings, said), detail
 
 
-def _binding_error(gold: Mapping[str, str], given: Mapping[str, str], said: str) -> str:
+def binding_error(gold: Mapping[str, str], given: Mapping[str, str], said: str) -> str:
+    """What is wrong with bindings that are not the right ones; `said` is the text that they were taken from."""
     wrong = [variable for variable in gold if given.get(variable) != gold[variable]]
     if set(gold) != set(given):
-        return "other variables than the template's"
+        return OTHER_VARIABLES
     if sorted(gold.values()) == sorted(given.values()):
         return "values swapped"
     if any(gold[variable].startswith("r") != given[variable].startswith("r") for variable in wrong):

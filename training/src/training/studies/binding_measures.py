@@ -1,14 +1,17 @@
 """What the binding probe measures at the end: generated replies on templates that were never seen, beside chance."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from math import perm
 
+from pydantic import Field
+
 from evaluation.ladder import ALL, Split
 from reasonflux.contracts import Contract, InstantiateRequest, Instantiation, ThoughtTemplate
 from training.corpus import Library, request_of
-from training.diagnose import carried_out
+from training.diagnose import binding_error, carried_out
 from training.studies.binding_corpus import BindMixture, kept_families, ladder_steps
 from training.studies.invented import Difficulty, invented_tasks
 from training.weights.greedy import Say
@@ -31,6 +34,8 @@ class Measure(Contract):
     """Of each step, whether its result is."""
     chance: float
     """The share of steps that a random assignment of the text's numbers to the variables binds right."""
+    errors: dict[str, int] = Field(default_factory=dict)
+    """How often what was wrong with the bindings of a step."""
     in_order: float
     """The share of steps that tell their numbers in the order of the template's variables."""
 
@@ -96,6 +101,7 @@ def measure(say: Say, kind: str, tasks: Sequence[Task]) -> Measure:
         kind=kind,
         bound=tuple(bound),
         solved=tuple(solved),
+        errors=dict(Counter(_error(t, o) for t, o in zip(tasks, outcomes, strict=True) if o.bindings != t.bindings)),
         chance=round(sum(_chance(task) for task in tasks) / max(1, len(tasks)), 4),
         in_order=_share([list(task.bindings) == list(task.template.variables) for task in tasks]),
     )
@@ -106,6 +112,11 @@ def measure(say: Say, kind: str, tasks: Sequence[Task]) -> Measure:
 def _solved(task: Task, outcome: Instantiation) -> bool:
     """An invented task's result is right when its bindings are: its earlier result has no value to calculate with."""
     return outcome.bindings == task.bindings if task.result is None else outcome.result == task.result
+
+
+def _error(task: Task, outcome: Instantiation) -> str:
+    text = " ".join(statement.text for statement in task.request.statements)
+    return binding_error(task.bindings, outcome.bindings, text) if outcome.bindings else "no bindings"
 
 
 def _chance(task: Task) -> float:

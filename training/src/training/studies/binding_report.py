@@ -3,6 +3,7 @@
 The verdict is read off the intervals: a share is told from chance when its interval lies wholly above or below it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from evaluation import estimates
 from evaluation.estimates import Estimate
 from reasonflux.errors import InvalidRequest
+from training.diagnose import OTHER_VARIABLES
 from training.reporting import results
 from training.reporting.results import Curve, Report, Row, Series, Table
 from training.reporting.scores import Scores
@@ -66,6 +68,10 @@ def _notes(config: BindingStudy, ended: Sequence[ProbeReport]) -> Iterator[str]:
         yield (
             "Chance is one over the ways to give the numbers of the text, each once, to the template's variables. "
             "Without a template there are no variables to bind, so only results are compared."
+        )
+        yield (
+            "In the curves of binding runs a number is right given the right reply before it, which tells its meaning "
+            "and comes in the order of the text: that is copying. Only a whole reply also chooses the variables."
         )
     there = {(run.experiment, run.name) for run in ended}
     left = [f"{experiment} {name}" for experiment, name, _ in config.runs() if (experiment, name) not in there]
@@ -152,12 +158,18 @@ def pooled(measures: Sequence[Measure]) -> Measure:
         bound=tuple(right for measure in own for right in measure.bound),
         solved=tuple(right for measure in own for right in measure.solved),
         chance=sum(measure.chance * len(measure.bound) for measure in own) / max(1, trials),
+        errors=dict(sum((Counter(measure.errors) for measure in own), Counter())),
         in_order=sum(measure.in_order * len(measure.bound) for measure in own) / max(1, trials),
     )
 
 
 def _bound_row(measure: Measure) -> Row:
-    extra = {"chance": _percent(measure.chance), "told in the template's order": _percent(measure.in_order)}
+    errors = ", ".join(f"{count} × {kind}" for kind, count in Counter(measure.errors).most_common(3))
+    extra = {
+        "chance": _percent(measure.chance),
+        "told in the template's order": _percent(measure.in_order),
+        "what was wrong most often": errors or "–",
+    }
     return _counted(measure.kind, measure.bound, extra)
 
 
@@ -199,6 +211,9 @@ def _bind_verdict(run: ProbeReport) -> Iterator[str]:
     held = next((measure for measure in run.measures if measure.kind == HELD), None)
     if held:
         yield f"held families with their templates bound: {_beside(estimates.share(held.bound), held.chance)}"
+        if names := held.errors.get(OTHER_VARIABLES):
+            wrong = len(held.bound) - sum(held.bound)
+            yield f"{names} of the {wrong} wrong ones give names that are not the template's variables"
     if gain := worth_of_template(run):
         sure = "helps" if gain.low > 0 else "harms" if gain.high < 0 else "changes nothing that can be told"
         yield f"there a template {sure} ({100 * gain.mean:+.1f} points in right results)"
