@@ -25,7 +25,7 @@ from training.studies import binding_report
 from training.studies.binding import BindingStudy, Study
 from training.studies.binding_corpus import recall_conversations
 from training.studies.binding_learning import CHECKPOINT, Judged, Point, ProbeConfig, learn
-from training.studies.binding_measures import HELD, HELD_WITHOUT, INVENTED, KEPT, Measure
+from training.studies.binding_measures import HELD, HELD_WITHOUT, INVENTED, KEPT, Measure, held_one
 from training.studies.binding_probe import KNOWN, NEW, ProbeReport
 from training.weights.tokenizer import train_tokenizer
 
@@ -195,6 +195,16 @@ def test_the_verdict_says_how_many_replies_name_what_is_no_variable() -> None:
     assert (
         "50 of the 50 wrong ones give names that are not the template's variables" in reported(bound(0, 50, 0)).verdict
     )
+
+
+def test_the_verdict_counts_the_held_families_that_are_bound_beyond_chance() -> None:
+    run, families = bound(0, 50, 0), ProbeConfig().mixture.held_families
+    one = [
+        Measure(kind=held_one(name), bound=(n < 1,) * 20, solved=(n < 1,) * 20, chance=0.1, in_order=0.5)
+        for n, name in enumerate(families)
+    ]
+    verdict = reported(run.model_copy(update={"measures": (*run.measures, *one)})).verdict
+    assert f"beyond chance in 1 of {len(families)} held families" in verdict
 
 
 def test_tables_stand_beside_chance_and_tell_in_what_a_variant_differs() -> None:

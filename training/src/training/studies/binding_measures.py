@@ -77,8 +77,12 @@ def ladder_measures(say: Say, library: Library, mixture: BindMixture, trials: in
     ]
     for name in mixture.held_families:
         own = [task for task in held if task.template.id == ALL[name].template_id]
-        measures.append(measure(say, f"ladder, {name} with its template", own))
+        measures.append(measure(say, held_one(name), own))
     return measures
+
+
+def held_one(family: str) -> str:
+    return f"ladder, {family} with its template"
 
 
 def ladder_tasks(library: Library, families: Sequence[str], count: int) -> list[Task]:

@@ -17,7 +17,7 @@ from training.reporting.results import Curve, Report, Row, Series, Table
 from training.reporting.scores import Scores
 from training.studies.binding import BindingStudy
 from training.studies.binding_learning import Judged, ProbeConfig
-from training.studies.binding_measures import HELD, HELD_WITHOUT, INVENTED, KEPT, Measure
+from training.studies.binding_measures import HELD, HELD_WITHOUT, INVENTED, KEPT, Measure, held_one
 from training.studies.binding_probe import KNOWN, NEW, ProbeReport
 
 LLM_COMMAND = "reasonflux eval hold-out && reasonflux eval study evaluation/studies/new-templates.yaml"
@@ -211,6 +211,10 @@ def _bind_verdict(run: ProbeReport) -> Iterator[str]:
     held = next((measure for measure in run.measures if measure.kind == HELD), None)
     if held:
         yield f"held families with their templates bound: {_beside(estimates.share(held.bound), held.chance)}"
+        by_kind = {measure.kind: measure for measure in run.measures}
+        own = [by_kind[kind] for kind in map(held_one, run.settings.mixture.held_families) if kind in by_kind]
+        beyond = sum(estimates.share(one.bound).low > one.chance for one in own)
+        yield f"by itself beyond chance in {beyond} of {len(own)} held families"
         if names := held.errors.get(OTHER_VARIABLES):
             wrong = len(held.bound) - sum(held.bound)
             yield f"{names} of the {wrong} wrong ones give names that are not the template's variables"
