@@ -164,25 +164,31 @@ async def test_a_taught_trajectory_is_rendered_by_the_navigator_and_read_back_by
     await desk.work(FakeEngine([a_reply()]))
     (told,) = desk.kept
     entries = taught.taught_session(told, LIBRARY, Profile.COMPACT)
-    (sample,) = desk.samples()
-    plan, first, last = learned(sample.conversation)
-    assert sample[0::2] == (PROBLEM, "teacher", None)
-    assert sample.kind == "review"
-    read = parse_plan(plan, fold("s", entries[:1]))
-    assert [each.query.name for each in read.steps if each.query] == [DOUBLE.name, HALVE.name]
-    assert read.steps[1].uses == ("s3", "r1")
-    assert parse_review(first, fold("s", entries[:5]), 1).verdict is Verdict.CONTINUE
+    told_first, told_second = desk.samples()
+    (plan, first), (plan_on, last) = learned(told_first.conversation), learned(told_second.conversation)
+    assert told_first[0::2] == (PROBLEM, "teacher", None)
+    assert told_first.kind == "review"
+    (read,) = parse_plan(plan, fold("s", entries[:1])).steps
+    assert read.query is not None
+    assert read.query.name == DOUBLE.name
+    assert parse_review(first, fold("s", entries[:4]), 1).verdict is Verdict.CONTINUE
+    (read_on,) = parse_plan(plan_on, fold("s", entries[:5])).steps
+    assert read_on.query is not None
+    assert read_on.query.name == HALVE.name
+    assert read_on.uses == ("s3", "r1")
     assert '"answer":"r2"' in last
     assert parse_review(last, fold("s", entries[:8]), 2).answer == "7"
 
 
 async def test_every_profile_tells_a_taught_trajectory_in_its_own_prompts(desk: Desk) -> None:
     await desk.work(FakeEngine([a_reply()]))
-    compact, instruct = (desk.samples(profile)[0].conversation for profile in (Profile.COMPACT, Profile.INSTRUCT))
-    assert compact[0].content.startswith("navigator\n")
+    compact = [one.conversation for one in desk.samples(Profile.COMPACT)]
+    (instruct,) = (one.conversation for one in desk.samples(Profile.INSTRUCT))
+    assert compact[0][0].content.startswith("navigator\n")
     assert instruct[0].role == "system"
     assert "Template: The template halve it" in instruct[-2].content
-    assert learned(compact) == learned(instruct)
+    assert len(compact) == 2  # a step at a time
+    assert len(json.loads(learned(instruct)[0])["steps"]) == 2
 
 
 LONG = "A shelf holds 7 books. It is old. It is given as many again. Nobody reads. It rains. Half of them go. How many?"
@@ -280,8 +286,8 @@ async def test_without_a_given_answer_the_one_that_the_solution_marks_is_checked
 
 async def test_a_step_without_a_template_is_taught_as_one(desk: Desk) -> None:
     await desk.work(FakeEngine([with_step(1, template=None)]))
-    (sample,) = desk.samples()
-    assert '"template":"","tags":[]' in learned(sample.conversation)[0]
+    first, _ = desk.samples()
+    assert '"template":"","tags":[]' in learned(first.conversation)[0]
 
 
 async def test_a_problem_is_taught_once_and_a_second_run_asks_nothing(tmp_path: Path) -> None:
