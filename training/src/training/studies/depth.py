@@ -60,13 +60,13 @@ class DepthStudy(Contract):
     executor: Path | None = Field(default=None, description="weights of an executor for all seeds; None trains some")
     executor_tokens: int | None = Field(default=None, description="what those weights were trained on, for the report")
     direct_tokens: int = Field(default=4_000_000, ge=1)
-    direct_seeds: tuple[int, ...] | None = Field(default=None, description="other seeds for the direct arms")
+    seeds_by_arm: dict[Arm, tuple[int, ...]] = Field(default={}, description="where an arm has others")
     depths: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
     problems: int = Field(default=50, ge=1, description="of each depth")
     problem_seed: int = 3_000_017
 
     def seeds_of(self, arm: Arm) -> tuple[int, ...]:
-        return self.direct_seeds or self.seeds if arm.startswith("direct") else self.seeds
+        return self.seeds_by_arm.get(arm, self.seeds)
 
 
 class Answered(Contract):
