@@ -3,7 +3,7 @@
 Digits stay single, so that numbers are copied digit by digit; punctuation runs merge, so that JSON costs few tokens.
 A symbol is one token wherever it stands: the space before a symbol or a number belongs to the word before it ("Let ",
 "K"). With " K" in the text and "K" in "2^K" a model has to learn that the two are the same, and with a bare space
-before both, that "Let" named the one; the first version took ten times the tokens to copy a name.
+before both, that "Let" named the one.
 """
 
 from collections.abc import Iterable
