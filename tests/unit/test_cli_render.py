@@ -236,6 +236,16 @@ def test_the_cached_share_of_no_prompt_is_a_dash() -> None:
     assert cached_share(Tokens(prompt=8, cached=2)) == "25%"
 
 
+def test_a_plan_that_is_being_written_is_shown_by_what_it_says() -> None:
+    ticker = Ticker()
+    for text in ('{"abstraction":"two areas","steps":[{"id":1,"uses":["s1"],"goal":"Find the a', 'rea \\"A\\"","temp'):
+        ticker.take(Delta(action=ActionKind.PLAN, text=text))
+    told = ticking(ticker)
+    assert "two areas; Find the area" in told
+    for raw in ("abstraction", "uses", "{", "temp"):
+        assert raw not in told
+
+
 def ticking(ticker: Ticker) -> str:
     console = Console(width=80)
     with console.capture() as captured:

@@ -1,6 +1,7 @@
 """A session followed to its end: live text below, committed entries above as they come."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
@@ -16,6 +17,8 @@ from reasonflux.contracts import ActionKind, CreateSession, Delta, Entry, Sessio
 from reasonflux.errors import ReasonFluxError
 
 LIVE_CHARACTERS = 200
+_KEPT_CHARACTERS = 8_000
+_SAID = re.compile(r'"(?:abstraction|goal|reason|reply)":\s*"((?:[^"\\]|\\.)*)')
 DOING = {
     ActionKind.PLAN: "the navigator plans",
     ActionKind.RETRIEVE: "a template is looked up",
@@ -45,7 +48,7 @@ class Ticker:
         if isinstance(item, Delta):
             key = (item.action, item.step_id, item.attempt)
             before = "" if item.restarted else self._texts.get(key, "")
-            self._texts[key] = (before + harmless(item.text))[-LIVE_CHARACTERS:]
+            self._texts[key] = (before + harmless(item.text))[-_KEPT_CHARACTERS:]
             return
         event = item.event
         if isinstance(event, StepRestarted):
@@ -62,9 +65,15 @@ class Ticker:
     def _line(key: tuple[ActionKind, int | None, int], text: str) -> Text:
         action, step_id, _ = key
         head = f"{DOING[action]} {step_id if step_id is not None else ''}".strip()
-        line = Text.assemble((f"{head}: ", "cyan"), (" ".join(text.split()), "dim"))
+        line = Text.assemble((f"{head}: ", "cyan"), (_readable(text)[-LIVE_CHARACTERS:], "dim"))
         line.no_wrap, line.overflow = True, "ellipsis"
         return line
+
+
+def _readable(text: str) -> str:
+    """Plans and reviews are generated as JSON: of that only what it says, as far as it has come."""
+    said = _SAID.findall(text) if text.lstrip().startswith("{") else [text]
+    return " ".join("; ".join(said).split())
 
 
 async def follow(navigator: Sessions, session_id: str, console: Console, *, as_json: bool = False) -> View:
