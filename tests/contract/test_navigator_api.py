@@ -419,6 +419,17 @@ async def test_nothing_that_a_client_sends_is_without_bounds(fields: dict[str, A
     assert refused.status_code == 400
 
 
+async def test_a_template_that_the_library_does_not_have_is_refused_by_its_name() -> None:
+    async with opened(solving(templates=[VIETA])) as client:
+        refused = await start(client, {**PROBLEM, "templates": [VIETA.id, "nope"]})
+        taken = await start(client, {**PROBLEM, "templates": [VIETA.id]})
+
+    assert (refused.status_code, taken.status_code) == (400, 201)
+    error = refused.json()["error"]
+    assert error["param"] == "templates"
+    assert "'nope'" in error["message"]
+
+
 async def test_metrics_are_read_off_the_committed_entries() -> None:
     async with opened(solving()) as client:
         session_id = (await start(client)).json()["id"]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from datetime import datetime
 
 from pydantic import Field
@@ -19,7 +20,7 @@ from reasonflux.contracts import (
     ThoughtTemplate,
     Usage,
 )
-from reasonflux.errors import NotFound
+from reasonflux.errors import InvalidRequest, NotFound, ServiceUnavailable
 
 MAX_CARDS = 5_000
 PAGE = 200
@@ -99,6 +100,21 @@ class Shelves:
             raise NotFound(
                 f"there is no library {library!r}", hint=f"there are: {', '.join(self.offered)}", param="library"
             )
+
+    async def have(self, library: str, templates: Iterable[str]) -> None:
+        """Raises InvalidRequest for a template that the library does not have. While the store is not to be reached
+        nothing is said: a session waits for it."""
+        for template_id in dict.fromkeys(templates):
+            try:
+                await self.store.get(template_id, library=library)
+            except NotFound as error:
+                raise InvalidRequest(
+                    f"templates: the library {library} has no template {template_id!r}",
+                    hint=f"its templates: GET /v1/libraries/{library}/templates",
+                    param="templates",
+                ) from error
+            except ServiceUnavailable:
+                return
 
     async def cards(self, library: str) -> LibraryCards:
         """Read anew when the library has changed."""

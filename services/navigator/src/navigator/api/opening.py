@@ -71,12 +71,13 @@ class OpenNavigator:
     async def start(self, request: CreateSession, idempotency_key: str | None = None) -> tuple[str, bool]:
         """The session's id, and whether it is new: the same key with the same request gives the first one's id.
 
-        Raises InvalidRequest, also for an engine or a library that is not on offer, NotFound or Conflict for a parent
+        Raises InvalidRequest, also for an engine, a library or a template that is not on offer, NotFound or Conflict for a parent
         that cannot be followed up, and IdempotencyConflict when the key belongs to another request.
         """
         wanted = uuid4().hex
         fingerprint = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
         first = self._first(request, await self._turns(request))
+        await self.shelves.have(request.library, request.templates)
         known = await self.journal.create(wanted, first, idempotency_key=idempotency_key, fingerprint=fingerprint)
         belongs_to(known)
         if known == wanted:
