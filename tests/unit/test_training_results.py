@@ -149,6 +149,14 @@ def test_thinned_curves_keep_their_ends(n: int, most: int) -> None:
     assert len(thin) == len(set(thin)) == min(n, most)
 
 
+def test_what_was_written_into_a_report_by_hand_outlives_the_next_run(tmp_path: Path) -> None:
+    results.save(report(notes=("why it stopped",), did_not_work=("twice the rate: 9%",)), tmp_path)
+    saved = results.save(report(verdict="other", notes=(), did_not_work=("three times the rate: 2%",)), tmp_path)
+    again = results.Report.model_validate_json(saved.read_text())
+    assert (again.verdict, again.notes) == ("other", ("why it stopped",))
+    assert again.did_not_work == ("three times the rate: 2%",)
+
+
 def test_a_saved_report_comes_back(tmp_path: Path) -> None:
     results.save(report(), tmp_path)
     assert results.read(tmp_path) == (report(),)

@@ -165,7 +165,9 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MAX_POINTS) -> tu
 
 
 def save(report: Report, folder: Path) -> Path:
-    """Write a report beside the others. Raises InvalidRequest when it is too large to be committed."""
+    """Write a report beside the others. What was written into its last version by hand stays: its notes and what did
+    not work, unless the new one has its own. Raises InvalidRequest when it is too large to be committed."""
+    report = _with_remarks(report, folder / f"{report.id}.json")
     text = report.model_dump_json(indent=1, exclude_defaults=True) + "\n"
     if len(text.encode()) > MAX_REPORT_BYTES:
         raise InvalidRequest(
@@ -177,6 +179,18 @@ def save(report: Report, folder: Path) -> Path:
     partial(path).write_text(text)
     partial(path).replace(path)
     return path
+
+
+def _with_remarks(report: Report, last: Path) -> Report:
+    if not last.exists():
+        return report
+    before = Report.model_validate_json(last.read_text())
+    return report.model_copy(
+        update={
+            "notes": report.notes or before.notes,
+            "did_not_work": report.did_not_work or before.did_not_work,
+        }
+    )
 
 
 def read(folder: Path) -> tuple[Report, ...]:
