@@ -4,7 +4,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from executor.errors import ReplyUnusable
-from executor.prompting import REPLY_SCHEMA, ExecutorReply, Profile, read, render, repair, write
+from executor.prompting import REPLY_SCHEMA, ExecutorReply, Profile, read, render, repair, with_names, write
 from reasonflux.contracts import (
     Failure,
     FailureKind,
@@ -74,6 +74,35 @@ def test_the_compact_prompt_leaves_out_the_marks_around_formulas_which_the_weigh
     told = Statement(id="s1", text="Solve $x^2 - 7x + 10 = 0$.")
     (message,) = render(InstantiateRequest(goal="find x", statements=(told,)), Profile.COMPACT)
     assert message.content.endswith("\nSolve x^2 - 7x + 10 = 0.")
+
+
+def test_the_compact_prompt_names_known_results_where_the_text_has_their_symbols() -> None:
+    request = InstantiateRequest(
+        goal="find the remainder",
+        statements=(Statement(id="s1", text="Let $M$ be the remainder of $Q^2$ on division by K."),),
+        known=(
+            KnownResult(name="r6", goal="find the interest", value="7", symbol="Q"),
+            KnownResult(name="r12", goal="find the sum", value="5", symbol="K"),
+            KnownResult(name="r13", goal="find a sum without a symbol", value="6"),
+        ),
+    )
+    (message,) = render(request, Profile.COMPACT)
+    assert message.content.endswith("\nLet M be the remainder of r6^2 on division by r12.")
+
+
+def test_a_symbol_inside_a_word_is_none() -> None:
+    assert with_names("Kim has K pens and 2K caps, Kx.", {"K": "r1"}) == "Kim has r1 pens and 2r1 caps, Kx."
+
+
+def test_the_instruct_prompt_tells_the_symbol_of_a_known_result_and_leaves_the_text() -> None:
+    request = InstantiateRequest(
+        goal="double",
+        statements=(Statement(id="s2", text="Double P."),),
+        known=(KnownResult(name="r1", goal="find the area", value="6", symbol="P"),),
+    )
+    user = render(request, Profile.INSTRUCT)[-1]
+    assert "r1 = 6 (P: find the area)" in user.content
+    assert "Double P." in user.content
 
 
 def test_the_instruct_prompt_shows_all_that_the_step_may_know() -> None:

@@ -92,8 +92,8 @@ def test_the_structure_report_tells_a_loss_as_a_loss(tmp_path: Path) -> None:
 def test_a_problem_counts_once_however_many_seeds_were_tried_on_it(
     tmp_path: Path, library: dict[str, ThoughtTemplate]
 ) -> None:
-    config = depth.DepthStudy(seeds=(1, 2, 3), arms=("direct",), depths=(3, 4), problems=10)
-    for seed in config.seeds:
+    config = depth.DepthStudy(seeds=(1, 2, 3, 4), arms=("horizon", "direct"), depths=(3, 4), problems=10)
+    for seed in (1, 2, 3):  # the rest has not ended yet
         outcomes = [
             depth.Answered(problem=f"{of}-{n}", depth=of, right=n < 5 + seed).model_dump()
             for of in config.depths
@@ -104,6 +104,7 @@ def test_a_problem_counts_once_however_many_seeds_were_tried_on_it(
         (folder / "outcomes.json").write_text(json.dumps(outcomes))
     report = depth.report(depth.Study(config, tmp_path, library), DAY)
     over_seeds, seed_by_seed = (table.rows for table in report.tables)
+    assert report.setup["seeds"] == "direct 1, 2, 3"
     assert [(row.trials, round(row.mean, 3)) for row in over_seeds] == [(10, 0.7), (10, 0.7)]
     assert [(row.name, row.trials, row.mean) for row in seed_by_seed] == [
         ("direct, seed 1", 10, 0.6),

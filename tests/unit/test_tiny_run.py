@@ -72,6 +72,14 @@ def test_every_config_tells_a_run(path: Path, tmp_path: Path) -> None:
     assert names[: len(first) + len(rounds)] == [*first, *rounds]
 
 
+def test_problems_that_cannot_be_watched_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    config = settings.load(ROOT / "training/configs/tiny-cpu.yaml")
+    deep = config.problems.model_copy(update={"watched": 10})
+    course = Course(config.model_copy(update={"problems": deep}), tmp_path, LIBRARY)
+    with pytest.raises(InvalidRequest, match="only 0 problems of depths"):
+        course.stages()
+
+
 def test_the_shipped_config_trains_both_roles_and_publishes_them() -> None:
     config = settings.load(ROOT / "training" / "configs" / "tiny-cpu.yaml")
     assert set(config.roles) == {"navigator", "executor"}

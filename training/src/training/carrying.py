@@ -178,7 +178,7 @@ class Carrier:
         self, steps: Sequence[Step], statements: Sequence[Statement], earlier: Sequence[CarriedStep] = ()
     ) -> tuple[CarriedStep, ...]:
         """The steps in the plan's order, each begun as soon as its dependencies are done; none after a failure."""
-        run = _Run(self, statements, naming.goals(statements, [*(one.step for one in earlier), *steps]))
+        run = _Run(self, statements, naming.symbols(statements, [*(one.step for one in earlier), *steps]))
         for one in earlier:
             run.keep(one)
         run.tasks.update({step.id: asyncio.create_task(run.one(step)) for step in steps})
@@ -194,7 +194,7 @@ class Carrier:
 class _Run:
     carrier: Carrier
     statements: Sequence[Statement]
-    goals: Mapping[int, str]
+    named: Mapping[int, str]
     known: dict[str, KnownResult] = field(default_factory=dict)
     tasks: "dict[int, asyncio.Task[CarriedStep | None]]" = field(default_factory=dict)
     failed: bool = False
@@ -218,8 +218,9 @@ class _Run:
         if done.instantiation.result is None:
             self.failed = True
         else:
-            name, goal = f"r{done.step.id}", self.goals[done.step.id]
-            self.known[name] = KnownResult(name=name, goal=goal, value=done.instantiation.result)
+            name, symbol = f"r{done.step.id}", self.named.get(done.step.id)
+            result = KnownResult(name=name, goal=done.step.goal, value=done.instantiation.result, symbol=symbol)
+            self.known[name] = result
 
 
 def request_for(

@@ -46,7 +46,9 @@ class Course:
     """JSONL of conversations, for a pretrained model (`training.corpus.dataset`)."""
 
     def stages(self) -> list[Stage]:
-        """All stages, in order."""
+        """All stages, in order. Raises InvalidRequest for a config that could not come to its end."""
+        if self.config.iterations and self.config.problems.watched:
+            self._problems.watched()  # whether there are enough of them is told before hours of sampling
         first = [] if self.config.start else [*self._corpus(), self._sft()]
         rounds = [stage for number in range(1, self.config.iterations + 1) for stage in self._round(number)]
         return [*first, *rounds, *self._reinforced(), *self._evaluations(), *self._publishing()]

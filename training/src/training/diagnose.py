@@ -237,8 +237,10 @@ def together(executor: Say, problems: Sequence[LadderProblem], plans: Sequence[P
                 broken[n] = f"step failed: {outcome.failure.kind.value if outcome.failure else 'no result'}"
             else:
                 name = f"r{step.id}"
-                goals = naming.goals(Problem(text=problems[n].text).statements, steps[n])
-                results[n][name] = KnownResult(name=name, goal=goals[step.id], value=outcome.result)
+                named = naming.symbols(Problem(text=problems[n].text).statements, steps[n])
+                results[n][name] = KnownResult(
+                    name=name, goal=step.goal, value=outcome.result, symbol=named.get(step.id)
+                )
     cases = []
     for n, problem in enumerate(problems):
         answer = None if n in broken else results[n][f"r{steps[n][-1].id}"].value

@@ -141,10 +141,12 @@ def _read(path: Path) -> int:
 
 
 def _known(path: Path, words: str) -> tuple[KnownResult, ...]:
-    named = set(_SYMBOL.findall(words))
+    """Of the earlier results the last one, and those whose symbol ("Let K be …" gives K first) the words mention."""
+    mentioned = set(_SYMBOL.findall(words))
     done = [step for step in path.steps if isinstance(step, ExecutedStep)]
+    called = [next(iter(_SYMBOL.findall(step.goal)), None) for step in done]
     return tuple(
-        KnownResult(name=f"r{number}", goal=step.goal, value=step.result)
-        for number, step in enumerate(done, start=1)
-        if number == len(done) or named & set(_SYMBOL.findall(step.goal))
+        KnownResult(name=f"r{number}", goal=step.goal, value=step.result, symbol=symbol)
+        for number, (step, symbol) in enumerate(zip(done, called, strict=True), start=1)
+        if number == len(done) or symbol in mentioned
     )

@@ -3,6 +3,8 @@
 Training renders its examples with `render`, so that the weights see the very prompts that the service sends.
 """
 
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -15,6 +17,8 @@ from executor.errors import ReplyUnusable
 from reasonflux.contracts import Failure, FailureKind, InstantiateRequest
 from reasonflux.engine import Message
 from reasonflux.json_reply import parse_reply
+
+_SYMBOL = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 
 
 class Profile(StrEnum):
@@ -72,6 +76,7 @@ def render(request: InstantiateRequest, profile: Profile | str) -> list[Message]
         "template": request.template,
         "statements": request.statements,
         "known": request.known,
+        "names": {result.symbol: result.name for result in request.known if result.symbol is not None},
     }
     if Profile(profile) is Profile.COMPACT:
         return [Message(role="user", content=_text("compact", **known))]
@@ -118,6 +123,15 @@ def _text(name: str, **values: object) -> str:
     return _environment().get_template(f"{name}.jinja").render(**values).strip()
 
 
+def with_names(text: str, names: Mapping[str, str]) -> str:
+    """A statement with the results' names in the place of their symbols: "2 more than P" is "2 more than r3".
+
+    To find out which result is called P, and then to copy its name, is two hops; small models take the wrong one of
+    two results as often as the right one.
+    """
+    return _SYMBOL.sub(lambda found: names.get(found[0], found[0]), text)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -128,4 +142,5 @@ def _environment() -> Environment:
         autoescape=False,
     )
     environment.filters["line"] = lambda text: " ".join(text.split())
+    environment.filters["with_names"] = with_names
     return environment

@@ -311,13 +311,18 @@ def request_for(session: Session, action: Instantiate) -> InstantiateRequest:
     step = state.step
     last = state.reviews[-1] if state.reviews else None
     known = [other for other in session.steps if other.result is not None]
-    goals = naming.goals(session.problem.statements, [other.step for other in known])
+    named = naming.symbols(session.problem.statements, [other.step for other in known])
     return InstantiateRequest(
         goal=step.goal,
         template=state.retrieval.template if state.retrieval else None,
         statements=tuple(s for s in session.statements if s.id in step.uses),
         known=tuple(
-            KnownResult(name=f"r{other.step.id}", goal=goals[other.step.id], value=other.result)
+            KnownResult(
+                name=f"r{other.step.id}",
+                goal=other.step.goal,
+                value=other.result,
+                symbol=named.get(other.step.id),
+            )
             for other in known
             if other.result is not None and f"r{other.step.id}" in step.uses
         ),

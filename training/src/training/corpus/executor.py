@@ -48,15 +48,15 @@ def request_of(problem: LadderProblem, stage: Stage, template: ThoughtTemplate |
     """What the navigator sends to the executor for a gold step."""
     by_id = {s.id: s for s in Problem(text=problem.text).statements}
     earlier = {f"r{s.id}": s for s in problem.stages}
-    goals = naming.goals(tuple(by_id.values()), [Step(id=s.id, goal=s.goal, uses=s.uses) for s in problem.stages])
+    named = naming.symbols(tuple(by_id.values()), [Step(id=s.id, goal=s.goal, uses=s.uses) for s in problem.stages])
     return InstantiateRequest(
         goal=stage.goal,
         template=template,
         statements=tuple(by_id[use] for use in stage.uses if use in by_id),
         known=tuple(
-            KnownResult(name=use, goal=goals[earlier[use].id], value=earlier[use].result)
+            KnownResult(name=use, goal=one.goal, value=one.result, symbol=named.get(one.id))
             for use in stage.uses
-            if use in earlier
+            if (one := earlier.get(use)) is not None
         ),
     )
 

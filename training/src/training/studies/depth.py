@@ -4,18 +4,18 @@ in    a config (configs/studies/depth.yaml), the template library
 out   runs/depth/<arm>.<seed>/ (weights), runs/depth/evaluate.<arm>.<seed>/outcomes.json; a report
 run   reasonflux train study depth
 
-Arms, every model of the same size, with the same tokens and the same calculator:
+Arms, every model of the same size, with the same tokens in all and the same calculator:
   plan-once      the navigator plans the whole trajectory, seeing the whole text
   horizon        the navigator plans one step a round from a view of what is left (`navigator.view`)
   direct         no hierarchy: one model sees the whole text and writes all expressions
   direct-window  no hierarchy, our controller: one step's expressions a round from the same view
-The first two have an executor beside the navigator: one of their own for each seed, or weights that exist already.
-`direct_tokens` can give the direct models the tokens of both.
+The first two have an executor beside the navigator, one for each seed, and share the tokens with it: the direct models
+have those of both. So the hierarchy has twice the parameters, and a reply of its models costs as much as a direct one.
 """
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
@@ -29,13 +29,14 @@ from evaluation import estimates
 from evaluation.ladder import LadderProblem, Split, generate
 from reasonflux.contracts import Contract
 from reasonflux.engine import OpenAIEngine, engine_http
+from reasonflux.errors import InvalidRequest
 from training import corpus, publish, rollouts, scratch, similar, tiny
 from training.carrying import ByName, CarryConfig, carrying
 from training.corpus import Conversation, Library, Mixture
 from training.reporting import results
 from training.reporting.results import Curve, Report, Series, Table
 from training.rollouts import RolloutConfig
-from training.running.pipeline import Stage, contents, fingerprint
+from training.running.pipeline import Stage, fingerprint
 from training.scratch import ModelShape, Recipe
 from training.settings import RunConfig, TokenizerConfig
 from training.studies import direct
@@ -56,17 +57,16 @@ class DepthStudy(Contract):
     arms: tuple[Arm, ...] = ARMS
     trained_depths: tuple[int, ...] = (1, 2, 3)
     shape: ModelShape = ModelShape()
-    tokens: int = Field(default=4_000_000, ge=1, description="of a navigator, and of an executor trained here")
-    executor: Path | None = Field(default=None, description="weights of an executor for all seeds; None trains some")
-    executor_tokens: int | None = Field(default=None, description="what those weights were trained on, for the report")
-    direct_tokens: int = Field(default=4_000_000, ge=1)
-    seeds_by_arm: dict[Arm, tuple[int, ...]] = Field(default={}, description="where an arm has others")
+    navigator_tokens: int = Field(default=4_000_000, ge=1)
+    executor_tokens: int = Field(default=6_000_000, ge=1)
     depths: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
     problems: int = Field(default=50, ge=1, description="of each depth")
     problem_seed: int = 3_000_017
 
-    def seeds_of(self, arm: Arm) -> tuple[int, ...]:
-        return self.seeds_by_arm.get(arm, self.seeds)
+    def tokens_of(self, part: Part) -> int:
+        """What a model is trained on: a direct one on the tokens of navigator and executor together."""
+        own = {"executor": self.executor_tokens, "plan-once": self.navigator_tokens, "horizon": self.navigator_tokens}
+        return own.get(part, self.navigator_tokens + self.executor_tokens)
 
 
 class Answered(Contract):
@@ -85,24 +85,26 @@ class Study:
 
     def stages(self) -> list[Stage]:
         """Training and trial of every arm and seed; each arm stands on its own parts only."""
-        made = [Stage("tokenizer", self._tokenizer, (Path("tokenizer"),), fingerprint(self.config.trained_depths))]
-        for seed in sorted({seed for arm in self.config.arms for seed in self.config.seeds_of(arm)}):
-            arms = [arm for arm in self.config.arms if seed in self.config.seeds_of(arm)]
-            parts: list[Part] = [*arms]
-            if self.config.executor is None and {"plan-once", "horizon"} & set(arms):
-                parts.insert(0, "executor")
+        made = [Stage("tokenizer", self._tokenizer, (Path("tokenizer"),), fingerprint(self.config.trained_depths), 2)]
+        parts: list[Part] = [*self.config.arms]
+        if {"plan-once", "horizon"} & set(parts):
+            parts.insert(0, "executor")
+        for seed in self.config.seeds:
             made += [self._training(part, seed) for part in parts]
-            made += [self._trial(arm, seed) for arm in arms]
+            made += [self._trial(arm, seed) for arm in self.config.arms]
         return made
 
     def weights(self, part: Part, seed: int) -> Path:
-        if part == "executor" and self.config.executor is not None:
-            return self.config.executor
         return self.folder / f"{part}.{seed}" / "weights"
 
-    def answered(self, arm: Arm, seed: int) -> list[Answered]:
-        told = (self.folder / f"evaluate.{arm}.{seed}" / "outcomes.json").read_text()
-        return [Answered.model_validate(one) for one in json.loads(told)]
+    def answered(self, arm: Arm) -> dict[int, list[Answered]]:
+        """By seed, of those that have ended."""
+        paths = {seed: self.folder / f"evaluate.{arm}.{seed}" / "outcomes.json" for seed in self.config.seeds}
+        return {
+            seed: [Answered.model_validate(one) for one in json.loads(path.read_text())]
+            for seed, path in paths.items()
+            if path.exists()
+        }
 
     def problems(self) -> list[LadderProblem]:
         """The held-out problems of all arms and seeds: as many of each depth."""
@@ -116,8 +118,7 @@ class Study:
         tiny.prepare_tokenizer(config, self.library, out.parent / "made").save_pretrained(out)
 
     def _training(self, part: Part, seed: int) -> Stage:
-        tokens = self.config.direct_tokens if part.startswith("direct") else self.config.tokens
-        depends = fingerprint(self.config.shape, tokens, self.config.trained_depths, seed)
+        depends = fingerprint(self.config.shape, self.config.tokens_of(part), self.config.trained_depths, seed)
         return Stage(
             f"{part}.{seed}",
             lambda out: self._train(part, seed, out),
@@ -129,7 +130,7 @@ class Study:
 
     def _train(self, part: Part, seed: int, out: Path) -> str:
         config, tokenizer = self.config, PreTrainedTokenizerFast.from_pretrained(self.folder / "tokenizer")
-        tokens = config.direct_tokens if part.startswith("direct") else config.tokens
+        tokens = config.tokens_of(part)
         recipe = Recipe(tokens=tokens, muon_lr=0.01, seed=seed)
         heldout = islice(self._conversations(part, HELDOUT_SEED, Split.HELDOUT), _HELDOUT_SAMPLE)
         model = scratch.train(
@@ -150,13 +151,12 @@ class Study:
     # --- trial -------------------------------------------------------------------------------------------------------
 
     def _trial(self, arm: Arm, seed: int) -> Stage:
-        alone = arm.startswith("direct") or self.config.executor is not None
-        parts = (arm,) if alone else (arm, "executor")
+        parts = (arm,) if arm.startswith("direct") else (arm, "executor")
         return Stage(
             f"evaluate.{arm}.{seed}",
             lambda out: self._try(arm, seed, out),
             (Path(f"evaluate.{arm}.{seed}"),),
-            fingerprint(self.config.depths, self.config.problems, self.config.problem_seed, self._given(arm)),
+            fingerprint(self.config.depths, self.config.problems, self.config.problem_seed),
             needs=tuple(f"{part}.{seed}" for part in parts),
         )
 
@@ -174,10 +174,6 @@ class Study:
         ]
         (out / "outcomes.json").write_text(json.dumps([one.model_dump() for one in outcomes]) + "\n")
         return told(outcomes)
-
-    def _given(self, arm: Arm) -> str | None:
-        """The content of an executor that the study did not train."""
-        return None if arm.startswith("direct") or self.config.executor is None else contents(self.config.executor)
 
     async def _with_hierarchy(
         self, arm: Arm, seed: int, problems: Sequence[LadderProblem], out: Path
@@ -246,20 +242,22 @@ def report(study: Study, day: date) -> Report:
     All seeds were tried on the same problems, so a problem is resampled with its answers of all seeds.
     """
     config = study.config
-    runs = {arm: [study.answered(arm, seed) for seed in config.seeds_of(arm)] for arm in config.arms}
-    reached = {arm: [_over_seeds(runs[arm], depth) for depth in config.depths] for arm in config.arms}
+    runs = {arm: ended for arm in config.arms if (ended := study.answered(arm))}
+    if not runs:
+        raise InvalidRequest("no arm has ended yet", hint="reasonflux train study depth")
+    reached = {arm: [_over_seeds(ended.values(), depth) for depth in config.depths] for arm, ended in runs.items()}
     return Report(
         id="depth",
         title="Depth beyond training",
         question="Which way of planning, if any, goes on working past the depths that it was trained on?",
         date=day,
-        setup=_setup(config),
+        setup=_setup(config, runs),
         tables=(
             Table(
                 title="Right answers, mean over the seeds",
                 rows=tuple(
                     results.estimated(f"{arm}, depth {depth}", share)
-                    for arm in config.arms
+                    for arm in runs
                     for depth, share in zip(config.depths, reached[arm], strict=True)
                 ),
             ),
@@ -267,8 +265,8 @@ def report(study: Study, day: date) -> Report:
                 title=f"Right answers of all depths behind the trained ones ({_beyond(config)}), seed by seed",
                 rows=tuple(
                     results.estimated(f"{arm}, seed {seed}", estimates.share(_deeper(run, config)))
-                    for arm in config.arms
-                    for seed, run in zip(config.seeds_of(arm), runs[arm], strict=True)
+                    for arm, ended in runs.items()
+                    for seed, run in ended.items()
                 ),
             ),
         ),
@@ -277,25 +275,26 @@ def report(study: Study, day: date) -> Report:
                 title="Right answers by depth",
                 x="depth",
                 y="success",
-                series=tuple(_series(arm, config.depths, reached[arm]) for arm in config.arms),
+                series=tuple(_series(arm, config.depths, reached[arm]) for arm in runs),
             ),
         ),
         verdict=f"at depth {config.depths[-1]}: "
-        + ", ".join(f"{arm} {100 * reached[arm][-1].mean:.0f}%" for arm in config.arms),
+        + ", ".join(f"{arm} {100 * reached[arm][-1].mean:.0f}%" for arm in runs),
     )
 
 
-def _setup(config: DepthStudy) -> dict[str, str]:
+def _setup(config: DepthStudy, runs: Mapping[Arm, Iterable[int]]) -> dict[str, str]:
     return {
         "trained on": f"depths {', '.join(map(str, config.trained_depths))}",
-        "models": f"{config.shape.layers} layers of {config.shape.hidden}; navigator {config.tokens / 1e6:g}M tokens, "
-        f"executor {(config.executor_tokens or config.tokens) / 1e6:g}M, direct {config.direct_tokens / 1e6:g}M",
-        "seeds": "; ".join(f"{arm} {', '.join(map(str, config.seeds_of(arm)))}" for arm in config.arms),
+        "models": f"{config.shape.layers} layers of {config.shape.hidden}; tokens: navigator "
+        f"{config.navigator_tokens / 1e6:g}M, executor {config.executor_tokens / 1e6:g}M, direct "
+        f"{config.tokens_of('direct') / 1e6:g}M",
+        "seeds": "; ".join(f"{arm} {', '.join(map(str, ended))}" for arm, ended in runs.items()),
         "tried on": f"{config.problems} held-out problems of each depth, greedy, no review, templates by name",
     }
 
 
-def _over_seeds(runs: Sequence[Sequence[Answered]], depth: int) -> estimates.Estimate:
+def _over_seeds(runs: Collection[Sequence[Answered]], depth: int) -> estimates.Estimate:
     by_problem: dict[str, list[bool]] = {}
     for run in runs:
         for one in run:

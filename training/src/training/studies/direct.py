@@ -1,8 +1,9 @@
 """The direct baseline: one model of the same kind writes the calculation itself, without plan and without templates.
 
-It has the same calculator. It reads the problem whole and writes every expression in one reply, or it reads a part at a
-time through the same view as the navigator (`navigator.view.SIZE` statements, results that wait to be used) and writes
-one step's expressions a round. The second keeps our controller and leaves only the hierarchy out.
+It has the same calculator. It reads the problem whole and writes every expression in one reply, naming results as the
+text does. Or it reads a part at a time through the same view as the navigator (`navigator.view.SIZE` statements, the
+results that wait to be used) and writes one step's expressions a round; results' names stand in the place of their
+symbols, as for the executor. The second keeps our controller and leaves only the hierarchy out.
 """
 
 import json
@@ -13,6 +14,7 @@ from random import Random
 
 from calculator import evaluate_in_process
 from evaluation.ladder import LadderProblem, Split, Stage
+from executor.prompting import with_names
 from navigator import naming
 from navigator.view import SIZE
 from reasonflux.contracts import Problem, Statement, Step
@@ -44,13 +46,16 @@ def told(
     if windowed:
         yield from _views(problem, library, statements, steps)
         return
-    expressions = [line for stage in problem.stages for line in written_out(stage, library, stage.id)]
+    gold = [Step(id=stage.id, goal=stage.goal, uses=stage.uses) for stage in problem.stages]
+    symbols = naming.symbols(Problem(text=problem.text).statements, gold)
+    named = {f"r{number}": symbol for number, symbol in symbols.items()}
+    expressions = [line for stage in problem.stages for line in written_out(stage, library, stage.id, named)]
     yield _exchange(asked_whole(problem.text), {"expressions": expressions})
 
 
-def written_out(stage: Stage, library: Library, number: int, moved: Mapping[str, str] | None = None) -> list[str]:
-    """The template's formulas with the numbers put in; the last one names the result."""
-    bindings = {variable: (moved or {}).get(value, value) for variable, value in stage.bindings.items()}
+def written_out(stage: Stage, library: Library, number: int, named: Mapping[str, str]) -> list[str]:
+    """The formulas of the template, numbers put in, as step `number`; `named` tells what results are called."""
+    bindings = {variable: named.get(value, value) for variable, value in stage.bindings.items()}
     formulas = library[stage.template_id].formulas
     made = {formula.partition("=")[0].strip(): f"t{number}{chr(97 + n)}" for n, formula in enumerate(formulas[:-1])}
 
@@ -58,10 +63,10 @@ def written_out(stage: Stage, library: Library, number: int, moved: Mapping[str,
         value = bindings.get(found[0])
         return made.get(found[0], found[0]) if value is None else f"({value})" if value.startswith("-") else value
 
-    lines = []
+    lines, result = [], f"r{stage.id}"
     for n, formula in enumerate(formulas):
         name, _, expression = formula.partition("=")
-        kept = f"r{number}" if n == len(formulas) - 1 else made[name.strip()]
+        kept = named.get(result, result) if n == len(formulas) - 1 else made[name.strip()]
         lines.append(f"{kept} = {_NAME.sub(put_in, expression.strip())}")
     return lines
 
@@ -106,10 +111,10 @@ class _State:
     def asked(self) -> str:
         numbered = [(f"s{n}", text) for n, text in enumerate(self.texts, self.offset + 1)]
         left = numbered[self.read - self.offset :] or numbered[-SIZE:]
-        names = {f"r{number}": goal for number, goal in naming.goals(self._statements(), self.taken).items()}
-        waiting = [name for name in names if name not in self.used] or list(names)[-1:]
-        lines = [f"{name}: {names[name]}" for name in waiting]
-        lines += [f"{number}: {text}" for number, text in left[:SIZE]] + ["more"] * (len(left) > SIZE)
+        results = [f"r{step.id}" for step in self.taken]
+        names = {symbol: f"r{n}" for n, symbol in naming.symbols(self._statements(), self.taken).items()}
+        lines = [f"{name}: result" for name in results if name not in self.used] or results[-1:]
+        lines += [f"{n}: {with_names(text, names)}" for n, text in left[:SIZE]] + ["more"] * (len(left) > SIZE)
         return "\n".join(("direct", *lines, f"solve 1 at a time from {self.steps + 1}"))
 
     def _statements(self) -> tuple[Statement, ...]:

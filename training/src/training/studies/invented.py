@@ -136,8 +136,8 @@ class _Draw:
         if rng.random() < self.difficulty.earlier_result:
             fed, symbol = rng.randrange(count), rng.choice(_SYMBOLS)
             shown[fed], numbers[fed] = symbol, "r1"
-            goal = f"{symbol}: Find the {self.quality()} {self.thing()}"
-            known = (KnownResult(name="r1", goal=goal, value=str(rng.randint(2, 999))),)
+            goal = f"Find the {self.quality()} {self.thing()}"
+            known = (KnownResult(name="r1", goal=goal, value=str(rng.randint(2, 999)), symbol=symbol),)
         text = _told([told[n].sentence.replace("{n}", shown[n]) for n in places], rng)
         quantity = f"the {self.quality()} {self.thing()}"
         template = _template(rng, quantity, {names[n]: told[n].meaning for n in range(count)})

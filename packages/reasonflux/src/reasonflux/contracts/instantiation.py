@@ -32,6 +32,7 @@ class KnownResult(Contract):
     name: str = Field(pattern=r"^r\d+$")
     goal: str
     value: str
+    symbol: str | None = Field(default=None, pattern=r"^[A-Z]$", description="what the problem's text calls it")
 
 
 class InstantiateRequest(Contract):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from navigator import naming
 from navigator.api.naming import model_of
 from reasonflux.contracts import (
     Entry,
@@ -52,8 +53,9 @@ def answer_in(reply: str) -> str | None:
 
 def results_of(session: Session) -> tuple[KnownResult, ...]:
     """The accepted results, in the order of the trajectory."""
+    named = naming.symbols(session.problem.statements, [state.step for state in session.steps])
     return tuple(
-        KnownResult(name=f"r{state.step.id}", goal=state.step.goal, value=state.result)
+        KnownResult(name=f"r{state.step.id}", goal=state.step.goal, value=state.result, symbol=named.get(state.step.id))
         for state in session.steps
         if state.result is not None
     )
