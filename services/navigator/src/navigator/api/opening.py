@@ -71,8 +71,8 @@ class OpenNavigator:
     async def start(self, request: CreateSession, idempotency_key: str | None = None) -> tuple[str, bool]:
         """The session's id, and whether it is new: the same key with the same request gives the first one's id.
 
-        Raises InvalidRequest, also for an engine, a library or a template that is not on offer, NotFound or Conflict for a parent
-        that cannot be followed up, and IdempotencyConflict when the key belongs to another request.
+        Raises InvalidRequest, also for an engine, a library or a template that is not on offer, NotFound or Conflict
+        for a parent that cannot be followed up, and IdempotencyConflict when the key belongs to another request.
         """
         wanted = uuid4().hex
         fingerprint = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
