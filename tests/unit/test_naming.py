@@ -70,3 +70,11 @@ def test_a_result_that_a_step_does_not_mention_is_taken_out_and_one_without_a_sy
     statements = (*statements, Statement(id="s4", text="And what is P?"))
     (step,) = naming.linked(statements, done, [Step(id=3, goal="c", uses=("r1", "r2", "s3"))])
     assert step.uses == ("r2", "s3")
+    assert step.depends_on == (2,)
+
+
+def test_a_step_waits_for_the_result_that_its_statements_mention_and_for_what_was_asked_for() -> None:
+    statements = told("Let P be 3 times 4.", "Let Q be 3 + 4.", "Double P and add Q.")
+    done = [Step(id=1, goal="a", uses=("s1",)), Step(id=2, goal="b", uses=("s2",)), Step(id=3, goal="c")]
+    (step,) = naming.linked(statements, done, [Step(id=4, goal="d", uses=("s3",), depends_on=(3,))])
+    assert (step.uses, step.depends_on) == (("r1", "r2", "s3"), (1, 2, 3))

@@ -50,8 +50,14 @@ def linked(statements: Sequence[Statement], done: Sequence[Step], steps: Sequenc
         mentioned = _mentioned([statement for statement in statements if statement.id in step.uses])
         stays = [use for use in step.uses if use not in named or named[use] in mentioned]
         added = [name for name, symbol in named.items() if symbol in mentioned and name not in stays]
-        before.append(step.model_copy(update={"uses": (*added, *stays)}))
+        before.append(_using(step, (*added, *stays)))
     return tuple(before[len(done) :])
+
+
+def _using(step: Step, uses: tuple[str, ...]) -> Step:
+    """The step with other `uses`; what depends on them is worked out anew, so that it waits for what it now needs."""
+    asked = set(step.depends_on) - {int(use[1:]) for use in step.uses if use.startswith("r")}
+    return Step.model_validate(step.model_copy(update={"uses": uses, "depends_on": tuple(sorted(asked))}).model_dump())
 
 
 def _mentioned(statements: Sequence[Statement]) -> set[str]:

@@ -27,11 +27,11 @@ from transformers import PreTrainedTokenizerFast
 
 from evaluation import estimates
 from evaluation.ladder import LadderProblem, Split, generate
-from reasonflux.contracts import Contract
+from reasonflux.contracts import Contract, FailureKind
 from reasonflux.engine import OpenAIEngine, engine_http
 from reasonflux.errors import InvalidRequest
 from training import corpus, publish, rollouts, scratch, similar, tiny
-from training.carrying import ByName, CarryConfig, carrying
+from training.carrying import ByName, Carried, CarryConfig, carrying
 from training.corpus import Conversation, Library, Mixture
 from training.reporting import results
 from training.reporting.results import Curve, Report, Series, Table
@@ -75,6 +75,8 @@ class Answered(Contract):
     problem: str
     depth: int
     right: bool
+    failure: FailureKind | None = None
+    """Why there was no answer, with navigator and executor."""
 
 
 @dataclass(frozen=True)
@@ -165,19 +167,23 @@ class Study:
         out.mkdir(parents=True, exist_ok=True)
         if arm in ("direct", "direct-window"):
             say = greedy.speaker("navigator", self.weights(arm, seed), Path())
-            answers = direct.answers(say, [problem.text for problem in problems], windowed=arm == "direct-window")
+            texts = [problem.text for problem in problems]
+            found = [Carried(answer=one) for one in direct.answers(say, texts, windowed=arm == "direct-window")]
         else:
-            answers = asyncio.run(self._with_hierarchy(arm, seed, problems, out))
+            found = asyncio.run(self._with_hierarchy(arm, seed, problems, out))
         outcomes = [
-            Answered(problem=problem.id, depth=problem.depth, right=answer == problem.answer)
-            for problem, answer in zip(problems, answers, strict=True)
+            Answered(
+                problem=problem.id,
+                depth=problem.depth,
+                right=one.answer == problem.answer,
+                failure=one.failure and one.failure.kind,
+            )
+            for problem, one in zip(problems, found, strict=True)
         ]
-        (out / "outcomes.json").write_text(json.dumps([one.model_dump() for one in outcomes]) + "\n")
+        (out / "outcomes.json").write_text(json.dumps([one.model_dump(mode="json") for one in outcomes]) + "\n")
         return told(outcomes)
 
-    async def _with_hierarchy(
-        self, arm: Arm, seed: int, problems: Sequence[LadderProblem], out: Path
-    ) -> list[str | None]:
+    async def _with_hierarchy(self, arm: Arm, seed: int, problems: Sequence[LadderProblem], out: Path) -> list[Carried]:
         """Greedy trajectories by the served navigator, carried out by the served executor."""
         config = RolloutConfig(samples=1, horizon=1 if arm == "horizon" else None, rounds=10, concurrency=32)
         asked = [similar.from_ladder(problem) for problem in problems]
@@ -191,15 +197,15 @@ class Study:
             engine = OpenAIEngine(http, planning)
             sampler = rollouts.Sampler(engine, config, carrier)
 
-            async def answer(n: int) -> str | None:
+            async def answer(n: int) -> Carried:
                 rollout = await sampler.rollout(asked[n], 0)
                 if rollout.trajectory is None or rollout.failure is not None:
-                    return None
-                return (await carrier.carry(rollout.trajectory, asked[n].text)).answer
+                    return Carried(failure=rollout.failure)
+                return await carrier.carry(rollout.trajectory, asked[n].text)
 
             gate = asyncio.Semaphore(config.concurrency)
 
-            async def in_turn(n: int) -> str | None:
+            async def in_turn(n: int) -> Carried:
                 async with gate:
                     return await answer(n)
 
