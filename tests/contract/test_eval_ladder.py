@@ -15,6 +15,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from rich.console import Console
+from templates import template
 from typer.testing import CliRunner
 
 from evaluation import cli, running
@@ -81,7 +82,9 @@ def hand(request: InstantiateRequest) -> str:
 
 
 def service() -> FastAPI:
-    return on_fakes(mind, hand)
+    return on_fakes(
+        mind, hand, templates=[template(one) for one in {each for task in TASKS for each in task.templates}]
+    )
 
 
 @asynccontextmanager

@@ -214,7 +214,7 @@ async def test_a_chat_whose_deadline_passes_is_told_what_is_known_so_far() -> No
         response = (await client.get(f"/v1/responses/resp_{made.json()['id']}")).json()
 
     assert (response["status"], response["reasonflux"]["failure"]["kind"]) == ("incomplete", "deadline_exceeded")
-    assert response["reasonflux"]["results"] == [{"name": "r1", "goal": "find the parts", "value": "3"}]
+    assert response["reasonflux"]["results"] == [{"name": "r1", "goal": "find the parts", "value": "3", "symbol": None}]
     assert "find the parts: 3" in response["output"][1]["content"][0]["text"]
 
 

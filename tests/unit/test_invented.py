@@ -43,8 +43,8 @@ def test_the_same_seed_gives_the_same_tasks() -> None:
 
 def test_every_number_that_is_bound_stands_in_the_text_in_the_order_of_the_bindings() -> None:
     for task in some(300):
-        known = {k.name: re.match(r"(\w): ", k.goal) for k in task.request.known}
-        shown = [k[1] if (k := known.get(value)) else value for value in task.bindings.values()]
+        symbols = {known.name: known.symbol for known in task.request.known}
+        shown = [symbols.get(value) or value for value in task.bindings.values()]
         places = [re.search(rf"(?<![\w-]){re.escape(value)}(?!\w)", text_of(task)) for value in shown]
         assert all(places)
         starts = [place.start() for place in places if place]

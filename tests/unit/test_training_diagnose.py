@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from evaluation.ladder import LadderProblem, Split, generate
+from executor.prompting import Profile as ExecutorProfile
+from executor.prompting import render
 from navigator.replies import write_plan
 from reasonflux.contracts import Problem, Trajectory
 from reasonflux.engine import Message
 
 pytest.importorskip("torch")
 from training import diagnose, tiny
-from training.corpus import OUTSIDE, Library, abstraction_of, step_of
+from training.corpus import OUTSIDE, Library, abstraction_of, request_of, step_of
 
 DEPTHS, LIMIT, SEED = (1, 2, 3), 12, 4
 
@@ -40,8 +42,8 @@ class Gold:
             statements = Problem(text=problem.text).statements
             self.plans["\n".join(f"{s.id}: {s.text}" for s in statements)] = write_plan(plan)
             for stage in problem.stages:
-                own = [s.text for s in statements if s.id in stage.uses]
-                self.bindings["\n".join(own)] = {"fits": True, "reasoning": "", "bindings": stage.bindings}
+                (asked,) = render(request_of(problem, stage, library[stage.template_id]), ExecutorProfile.COMPACT)
+                self.bindings[asked.content] = {"fits": True, "reasoning": "", "bindings": stage.bindings}
 
     def navigator(self, prompts: Sequence[list[Message]]) -> list[str]:
         decline = write_plan(Trajectory(abstraction=OUTSIDE))
@@ -50,7 +52,7 @@ class Gold:
 
     def executor(self, prompts: Sequence[list[Message]]) -> list[str]:
         asked = [prompt[-1].content for prompt in prompts]
-        return [next(json.dumps(b) for text, b in self.bindings.items() if text in prompt) for prompt in asked]
+        return [json.dumps(self.bindings[prompt]) for prompt in asked]
 
 
 def test_gold_replies_are_all_right(library: Library) -> None:

@@ -206,7 +206,8 @@ async def test_a_step_sees_only_what_it_uses_and_everything_where_statements_do_
     await one.carry(chain(), TEXT)
     await one.carry(chain(), TEXT, see_all=True)
     shown = [call.messages[-1].content for call in engine.calls]
-    assert ["What is twice K?" in text for text in shown] == [False, True, True, True]
+    assert ["What is twice K?" in text for text in shown] == [False, False, True, True]
+    assert ["What is twice r1?" in text for text in shown] == [False, True, False, False]
     assert ["Ann has 4" in text for text in shown] == [True, False, True, True]
 
 

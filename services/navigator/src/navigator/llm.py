@@ -48,9 +48,10 @@ class NavigatorLLM:
             raise no_such_engine(engine, self.others)
         return self.others[engine]
 
-    def horizon_for(self, problem: Problem) -> int | None:
-        """How many steps to plan at a time where nobody says; None: the whole trajectory."""
-        return view.horizon_for(problem) if self.profile is Profile.COMPACT else None
+    def horizon_for(self, problem: Problem, *, goes_on: bool = False) -> int | None:
+        """How many steps to plan at a time where nobody says; None: the whole trajectory. `goes_on`: whether anything
+        was said before."""
+        return view.horizon_for(problem, goes_on=goes_on) if self.profile is Profile.COMPACT else None
 
     def plans_from_view(self, session: Session) -> bool:
         """Whether the next plan is made from what is left and the results, whatever the reviews said of them."""

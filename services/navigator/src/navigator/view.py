@@ -41,10 +41,14 @@ def whole(session: Session) -> View:
     return View((*session.problem.statements, *_told(session)), {}, False, 1)
 
 
-def horizon_for(problem: Problem) -> int | None:
+def horizon_for(problem: Problem, *, goes_on: bool = False) -> int | None:
     """One statement is planned whole, more are planned a step at a time: of 80 held-out problems of depth 2 the same
-    weights, without review, solved 74 a step at a time, and 68 with up to three statements planned whole."""
-    return 1 if len(problem.statements) > WHOLE else None
+    weights, without review, solved 74 a step at a time, and 68 with up to three statements planned whole.
+
+    What goes on from an earlier answer is one step in as many statements as it takes, and is planned whole as long as
+    it can be seen at once: so the weights were trained (`training.corpus.follow_ups`).
+    """
+    return 1 if len(problem.statements) > (SIZE if goes_on else WHOLE) else None
 
 
 def _told(session: Session) -> tuple[Statement, ...]:

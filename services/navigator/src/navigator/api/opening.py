@@ -160,11 +160,12 @@ class OpenNavigator:
         except ValidationError as error:
             reason = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise InvalidRequest(f"problem: {reason}") from error
+        horizon = self.llm.on(request.engine).horizon_for(problem, goes_on=bool(turns))  # the weights know best
         options = Options(
             library=request.library,
             engine=request.engine,
             budget=request.budget or request.effort.budget,
-            horizon=request.horizon or self.llm.on(request.engine).horizon_for(problem),  # the weights know best
+            horizon=request.horizon or horizon,
             review=request.review,
             retrieve=request.retrieve,
             templates=request.templates,
