@@ -32,7 +32,7 @@ def test_a_follow_up_in_a_chat_has_the_earlier_answer_as_a_result() -> None:
     said = [Said("user", "3 + 4?"), Said("assistant", ANSWER.format(answer="7")), Said("user", "Twice that?")]
     (turn,), problem = split(said)
     assert problem == "Twice that?"
-    assert [(step.goal, step.result) for step in turn.steps] == [("Find the answer", "7")]
+    assert [(step.goal, step.result) for step in turn.steps] == [("Find the value of the answer", "7")]
 
 
 def test_a_follow_up_to_another_model_s_reply_has_the_reply_alone() -> None:
