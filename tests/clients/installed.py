@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -78,7 +79,9 @@ class Workplace:
         """The command under way, with pipes to and from it; killed at the end."""
         program, env = self._prepared(command[0], ours)
         pipes = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
-        process = await asyncio.create_subprocess_exec(program, *command[1:], cwd=self.folder, env=env, **pipes)
+        process = await asyncio.create_subprocess_exec(
+            program, *command[1:], cwd=self.folder, env=env, preexec_fn=_as_from_a_terminal, **pipes
+        )
         try:
             yield process
         finally:
@@ -126,6 +129,11 @@ class Workplace:
             "LANGSMITH_TRACING": "false",
             "DO_NOT_TRACK": "1",
         }
+
+
+def _as_from_a_terminal() -> None:
+    """A shell that runs its jobs in the background has them ignore SIGINT, and their children with them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def know_the_model(workplace: Workplace, **more: str) -> None:
