@@ -126,8 +126,8 @@ def _text(name: str, **values: object) -> str:
 def with_names(text: str, names: Mapping[str, str]) -> str:
     """A statement with the results' names in the place of their symbols: "2 more than P" is "2 more than r3".
 
-    To find out which result is called P, and then to copy its name, is two hops; small models take the wrong one of
-    two results as often as the right one.
+    To find out which result is called P, and then to copy its name, is two hops: half of a small model's wrong steps
+    took one of two known results for the other (ADR 0021).
     """
     return _SYMBOL.sub(lambda found: names.get(found[0], found[0]), text)
 

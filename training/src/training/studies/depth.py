@@ -10,7 +10,7 @@ Arms, every model of the same size, with the same tokens in all and the same cal
   direct         no hierarchy: one model sees the whole text and writes all expressions
   direct-window  no hierarchy, our controller: one step's expressions a round from the same view
 The first two have an executor beside the navigator, one for each seed, and share the tokens with it: the direct models
-have those of both. So the hierarchy has twice the parameters, and a reply of its models costs as much as a direct one.
+have those of both, and half of the parameters.
 """
 
 import asyncio
