@@ -109,6 +109,13 @@ async def test_expressions_may_use_bindings_results_names_and_earlier_values() -
     assert outcome.result == "36"
 
 
+async def test_an_answer_of_an_earlier_turn_is_put_in_by_the_name_of_its_statement() -> None:
+    known = (KnownResult(name="s7", goal="g", value="-7/2"),)
+    reply = says(bindings={"a": "1", "b": "s7", "c": "2*s7"})
+    outcome = await carried_out(Scripted(reply), QUADRATIC.model_copy(update={"known": known}))
+    assert outcome.calculations[0].value == "161/4"
+
+
 async def test_a_binding_called_c1_is_not_overwritten() -> None:
     outcome = await carried_out(Scripted(says(bindings={"c1": "10"}, expressions=["1 + 1", "c1*2"])))
     assert outcome.result == "20"

@@ -94,6 +94,10 @@ def test_a_symbol_inside_a_word_is_none() -> None:
     assert with_names("Kim has K pens and 2K caps, Kx.", {"K": "r1"}) == "Kim has r1 pens and 2r1 caps, Kx."
 
 
+def test_a_result_called_in_words_is_named_in_their_place() -> None:
+    assert with_names("Add 2 to the last answer.", {"the last answer": "s3"}) == "Add 2 to s3."
+
+
 def test_the_instruct_prompt_tells_the_symbol_of_a_known_result_and_leaves_the_text() -> None:
     request = InstantiateRequest(
         goal="double",

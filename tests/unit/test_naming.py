@@ -78,3 +78,21 @@ def test_a_step_waits_for_the_result_that_its_statements_mention_and_for_what_wa
     done = [Step(id=1, goal="a", uses=("s1",)), Step(id=2, goal="b", uses=("s2",)), Step(id=3, goal="c")]
     (step,) = naming.linked(statements, done, [Step(id=4, goal="d", uses=("s3",), depends_on=(3,))])
     assert (step.uses, step.depends_on) == (("r1", "r2", "s3"), (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "called"),
+    [
+        ("Let K be the previous answer.", "K"),
+        ("Now let $K$ be that result.", "K"),
+        ("Call the previous result K.", "K"),
+        ("Take your last answer as K.", "K"),
+        ("Add 180 to the previous answer.", "the previous answer"),
+        ("What is That result plus K?", "That result"),
+        ("Let K be the area.", None),
+        ("Find the value of K.", None),
+        ("Give the answer in degrees.", None),
+    ],
+)
+def test_a_follow_up_calls_the_last_answer_by_a_symbol_or_in_words(sentence: str, called: str | None) -> None:
+    assert naming.earlier(told("A rope is 3 meters long.", sentence)) == called

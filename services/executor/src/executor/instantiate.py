@@ -30,7 +30,7 @@ from reasonflux.engines import no_such_engine
 from reasonflux.errors import EngineTimeout, ReasonFluxError
 from reasonflux.json_reply import FieldStream
 
-_RESULT_NAME = re.compile(r"\br\d+\b")
+_RESULT_NAME = re.compile(r"\b[rs]\d+\b")
 _WORD = re.compile(r"[A-Z]|[A-Za-z]{3,}")
 _COUNT_EVERY = 8
 _REPAIRABLE = (FailureKind.CALCULATION_ERROR, FailureKind.UNPARSABLE_REPLY)

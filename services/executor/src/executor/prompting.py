@@ -18,8 +18,6 @@ from reasonflux.contracts import Failure, FailureKind, InstantiateRequest
 from reasonflux.engine import Message
 from reasonflux.json_reply import parse_reply
 
-_SYMBOL = re.compile(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
-
 
 class Profile(StrEnum):
     """Which prompts: `instruct` for any capable LLM, `compact` for weights trained by this project."""
@@ -124,12 +122,15 @@ def _text(name: str, **values: object) -> str:
 
 
 def with_names(text: str, names: Mapping[str, str]) -> str:
-    """A statement with the results' names in the place of their symbols: "2 more than P" is "2 more than r3".
+    """A statement with the results' names in the place of what it calls them: "2 more than P" is "2 more than r3".
 
     To find out which result is called P, and then to copy its name, is two hops: half of a small model's wrong steps
     took one of two known results for the other (ADR 0021).
     """
-    return _SYMBOL.sub(lambda found: names.get(found[0], found[0]), text)
+    if not names:
+        return text
+    called = "|".join(re.escape(one) for one in names)
+    return re.sub(rf"(?<![A-Za-z])(?:{called})(?![A-Za-z])", lambda found: names[found[0]], text)
 
 
 @cache

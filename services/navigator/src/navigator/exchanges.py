@@ -7,13 +7,13 @@ follows from it too, so no prompt has to be kept. Repairs of unusable replies ar
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from navigator.brief import request_for
 from navigator.errors import SessionNotFound
 from navigator.llm import NavigatorLLM
 from navigator.planning import Profile, plan_messages, review_messages
 from navigator.policy import Instantiate
 from navigator.ports import Executor
 from navigator.replies import write_plan, write_review
-from navigator.runner import request_for
 from navigator.session import fold
 from reasonflux.contracts import (
     ActionFailed,

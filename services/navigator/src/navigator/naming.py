@@ -15,6 +15,19 @@ _NAMING = re.compile(
     r"\b(?:let|define|write|set|take|call(?:ed)?(?: it)?|suppose(?: that)?|denote(?:d)? by) \$?([A-Z])(?![A-Za-z])",
     re.IGNORECASE,
 )
+_EARLIER = re.compile(
+    r"\b(?:(?:the |your |that |this )?(?:previous|last|earlier)|that|this|your) (?:answer|result|value)\b",
+    re.IGNORECASE,
+)
+_CALLED = re.compile(_EARLIER.pattern + r" (?:as |be |by )?\$?([A-Z])(?![A-Za-z])", re.IGNORECASE)
+
+
+def earlier(statements: Sequence[Statement]) -> str | None:
+    """What a follow-up calls the last answer before it: K in "Let K be the previous answer" and "Call that result K",
+    else the words themselves."""
+    telling = [(statement.text, words[0]) for statement in statements if (words := _EARLIER.search(statement.text))]
+    named = [symbol for text, _ in telling for symbol in (*_NAMING.findall(text), *_CALLED.findall(text))]
+    return next((symbol for symbol in named if symbol.isupper()), telling[0][1] if telling else None)
 
 
 def symbols(statements: Sequence[Statement], steps: Iterable[Step]) -> dict[int, str]:

@@ -13,7 +13,7 @@ from functools import partial
 
 import structlog
 
-from navigator import naming
+from navigator.brief import request_for
 from navigator.errors import CommitConflict, JournalUnavailable, LeaseLost
 from navigator.llm import NavigatorLLM
 from navigator.policy import (
@@ -45,8 +45,6 @@ from reasonflux.contracts import (
     Failure,
     FailureKind,
     InstantiateEvent,
-    InstantiateRequest,
-    KnownResult,
     PlanMade,
     Query,
     Retrieval,
@@ -58,7 +56,6 @@ from reasonflux.contracts import (
     StepRetrieved,
     StepReviewed,
     Usage,
-    Verdict,
 )
 from reasonflux.errors import ReasonFluxError
 
@@ -303,36 +300,6 @@ class Runner:
                 return await self.journal.ended(session_id)
             except JournalUnavailable:
                 await asyncio.sleep(self.lease_seconds / 3)
-
-
-def request_for(session: Session, action: Instantiate) -> InstantiateRequest:
-    """What the executor may see of a step: its goal, its template, and exactly what the step uses."""
-    state = session.step(action.step_id)
-    step = state.step
-    last = state.reviews[-1] if state.reviews else None
-    known = [other for other in session.steps if other.result is not None]
-    named = naming.symbols(session.problem.statements, [other.step for other in known])
-    return InstantiateRequest(
-        goal=step.goal,
-        template=state.retrieval.template if state.retrieval else None,
-        statements=tuple(s for s in session.statements if s.id in step.uses),
-        known=tuple(
-            KnownResult(
-                name=f"r{other.step.id}",
-                goal=other.step.goal,
-                value=other.result,
-                symbol=named.get(other.step.id),
-            )
-            for other in known
-            if other.result is not None and f"r{other.step.id}" in step.uses
-        ),
-        attempt=action.attempt,
-        feedback=last.reason if last and last.verdict is Verdict.RETRY else None,
-        instructions=session.instructions,
-        budget=remaining(session),
-        sampling=session.options.sampling,
-        engine=session.options.engine,
-    )
 
 
 def _began(entries: Sequence[Entry]) -> dict[str, str]:

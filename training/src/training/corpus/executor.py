@@ -8,7 +8,7 @@ from evaluation.ladder import LadderProblem, Split, Stage, generate
 from evaluation.ladder.outside import outside
 from executor import prompting
 from navigator import naming
-from reasonflux.contracts import InstantiateRequest, KnownResult, Problem, Statement, Step, ThoughtTemplate
+from reasonflux.contracts import InstantiateRequest, KnownResult, Problem, Step, ThoughtTemplate
 from reasonflux.engine import Message
 from training.corpus.follow_ups import FollowUp, follow_ups
 from training.corpus.mixture import (
@@ -101,9 +101,8 @@ def _outside_step(text: str, template: ThoughtTemplate) -> Conversation:
 
 def _follow_up_step(asked: FollowUp, library: Library) -> Conversation:
     stage, template = asked.stage, library[asked.stage.template_id]
-    own = Problem(text=asked.text).statements
-    told = Statement(id=stage.uses[-1], text=asked.told)
-    request = InstantiateRequest(goal=stage.goal, template=template, statements=(*own, told))
+    statements = asked.started.problem.statements
+    request = InstantiateRequest(goal=stage.goal, template=template, statements=statements, known=(asked.known,))
     return _exchange(request, {"fits": True, "reasoning": _reasoning(template, stage), "bindings": stage.bindings})
 
 

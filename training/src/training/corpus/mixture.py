@@ -45,7 +45,7 @@ class Mixture:
     shift: int = 12
     """How far the numbers of statements are moved up in views, so that deep problems look like shallow ones; the
     numbers of steps by half of it."""
-    follow_up: float = 0.06
+    follow_up: float = 0.08
     no_template: float = 0.08
     mismatch: float = 0.15
     second_try: float = 0.04

@@ -84,7 +84,7 @@ def navigator_sessions(
             yield text, _declined_session(text, profile)
         elif mixture.follow_up and rng.random() < mixture.follow_up:
             asked = next(following)
-            yield asked.text, _follow_up_session(asked, library, profile)
+            yield asked.started.problem.text, _follow_up_session(asked, library, profile)
         else:
             problem = next(problems)
             for told in _Simulation(problem, library, rng, mixture, teacher, profile).run():
@@ -285,7 +285,7 @@ def _follow_up_session(asked: FollowUp, library: Library, profile: planning.Prof
     step = step_of(asked.stage, library[asked.stage.template_id], 1)
     done = Instantiation(result=asked.stage.result)
     events: list[Event] = [
-        SessionStarted(problem=Problem(text=asked.text), turns=(asked.turn,)),
+        asked.started,
         PlanMade(trajectory=Trajectory(abstraction=abstraction_of([asked.stage]), steps=(step,))),
         StepInstantiated(step_id=1, attempt=1, instantiation=done),
         StepReviewed(step_id=1, attempt=1, review=Review(verdict=Verdict.FINISH, reason="solved", answer="r1")),

@@ -27,12 +27,17 @@ class Calculation(Contract):
 
 
 class KnownResult(Contract):
-    """An earlier step's result, as a later step sees it."""
+    """An earlier result, as a later step sees it. `name` stands for its value in bindings and expressions."""
 
-    name: str = Field(pattern=r"^r\d+$")
+    name: str = Field(pattern=r"^[rs]\d+$", description="r3: the result of step 3; s7: of an earlier turn, told by s7")
     goal: str
     value: str
-    symbol: str | None = Field(default=None, pattern=r"^[A-Z]$", description="what the problem's text calls it")
+    symbol: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description='what the problem\'s text calls it: a letter, or "the last answer"',
+    )
 
 
 class InstantiateRequest(Contract):

@@ -1,5 +1,6 @@
 """A session: one problem's journal, folded."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from reasonflux.contracts.base import Contract
-from reasonflux.contracts.conversation import MAX_INSTRUCTIONS_CHARS, Turn
+from reasonflux.contracts.conversation import MAX_INSTRUCTIONS_CHARS, Turn, TurnStep
 from reasonflux.contracts.errors import Failure
 from reasonflux.contracts.events import Delivery, Entry, OnDisconnect, Options, Outcome
 from reasonflux.contracts.instantiation import Instantiation
@@ -83,8 +84,22 @@ class Session(Contract):
     def statements(self) -> tuple[Statement, ...]:
         """What steps may point at: the problem's statements, and behind them those of the earlier turns."""
         own = self.problem.statements
-        earlier = [part for turn in self.turns for part in (*split_sentences(turn.problem), *_told(turn))]
-        return (*own, *(Statement(id=f"s{n}", text=text) for n, text in enumerate(earlier, len(own) + 1)))
+        earlier = enumerate(self._earlier(), len(own) + 1)
+        return (*own, *(Statement(id=f"s{n}", text=text) for n, (text, _) in earlier))
+
+    @property
+    def earlier_results(self) -> dict[str, TurnStep]:
+        """The results of earlier turns, in their order, by the id of the statement that tells each of them."""
+        earlier = enumerate(self._earlier(), len(self.problem.statements) + 1)
+        return {f"s{n}": step for n, (_, step) in earlier if step is not None}
+
+    def _earlier(self) -> Iterator[tuple[str, TurnStep | None]]:
+        """What the earlier turns tell, in words, and the step whose result that is."""
+        for turn in self.turns:
+            yield from ((sentence, None) for sentence in split_sentences(turn.problem))
+            yield from ((f"Earlier result: {step.goal}: {step.result}", step) for step in turn.steps)
+            if not turn.steps and turn.reply.strip():
+                yield f"Earlier reply: {' '.join(turn.reply.split())[:500]}", None
 
     @property
     def seconds(self) -> float:
@@ -96,12 +111,6 @@ class Session(Contract):
             if state.step.id == step_id:
                 return state
         raise KeyError(f"session {self.id} has no step {step_id}")
-
-
-def _told(turn: Turn) -> tuple[str, ...]:
-    return tuple(f"Earlier result: {step.goal}: {step.result}" for step in turn.steps) or (
-        (f"Earlier reply: {' '.join(turn.reply.split())[:500]}",) if turn.reply.strip() else ()
-    )
 
 
 class CreateSession(Contract):

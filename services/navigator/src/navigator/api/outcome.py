@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from navigator import naming
+from navigator import brief
 from navigator.api.naming import model_of
 from reasonflux.contracts import (
     Entry,
     Failure,
     FailureKind,
-    KnownResult,
     Outcome,
     Session,
 )
@@ -36,7 +35,7 @@ def content_of(session: Session) -> str:
         return session.reply
     if session.outcome is Outcome.SOLVED:
         return ANSWER.format(answer=session.answer)
-    results = results_of(session) if ran_out(session) else ()
+    results = brief.results(session) if ran_out(session) else ()
     known = "".join(f"\n- {result.goal}: {result.value}" for result in results)
     return f"I could not solve this problem: {session.explanation}" + (f"\nKnown so far:{known}" if known else "")
 
@@ -49,16 +48,6 @@ def answer_in(reply: str) -> str | None:
         return None
     answer = said[len(before) : -len(after)]
     return answer if answer and "\n" not in answer and "\\boxed" not in answer else None
-
-
-def results_of(session: Session) -> tuple[KnownResult, ...]:
-    """The accepted results, in the order of the trajectory."""
-    named = naming.symbols(session.problem.statements, [state.step for state in session.steps])
-    return tuple(
-        KnownResult(name=f"r{state.step.id}", goal=state.step.goal, value=state.result, symbol=named.get(state.step.id))
-        for state in session.steps
-        if state.result is not None
-    )
 
 
 def ran_out(session: Session) -> bool:
@@ -79,7 +68,7 @@ def extra_of(session: Session, entry: Entry | None = None) -> dict[str, Any]:
     if session.finished:
         failure = None if session.outcome is Outcome.SOLVED else session.last_failure
         told["failure"] = failure and failure.model_dump(mode="json")
-        told["results"] = [result.model_dump(mode="json") for result in results_of(session)]
+        told["results"] = [result.model_dump(mode="json") for result in brief.results(session)]
     if entry is not None:
         told["entry"] = entry.model_dump(mode="json")
     return told
