@@ -1,4 +1,4 @@
-"""`training.sft` under FSDP2 on CPUs over gloo: launched by a test, not collected as one.
+"""`training.stages.sft` under FSDP2 on CPUs over gloo: launched by a test, not collected as one.
 
 accelerate shards only where it finds GPUs: on the CPU it falls back to copies (DDP) without a word. Here its detection
 is told that these processes are such a group. What it then runs (sharding, gathering, checkpoints) is its own.
@@ -9,7 +9,7 @@ from functools import partial
 
 from accelerate.state import DistributedType, PartialState
 
-from training import sft
+from training.stages import sft
 
 
 def _a_group_that_shards(*_: object, **__: object) -> tuple[str, DistributedType]:

@@ -7,11 +7,11 @@ import yaml
 from embedded import ROOT, WEIGHTS, Embedded
 
 from training import course, settings
-from training.publish import verify
 from training.records import Pair, Rewarded
 from training.running import pipeline
 from training.running.ledger import read
 from training.running.progress import Progress
+from training.stages.publish import verify
 
 LIBRARY = ROOT / "services" / "template-store" / "library"
 DONE = ["rollouts.1", "rewards.1", "pairs.1", "dpo.1"]

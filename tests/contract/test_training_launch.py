@@ -13,9 +13,9 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM
 
-from training import sft
 from training.scale.architecture import Architecture
 from training.scale.dry_run import stand_in
+from training.stages import sft
 
 ACCELERATE = Path("training/configs/accelerate")
 SMALL = Architecture(name="small", layers=2, hidden=32, feed_forward=64, heads=2, kv_heads=1, vocabulary=512, tied=True)
@@ -75,7 +75,7 @@ def assert_same(one: Path, other: Path) -> None:
 
 
 def test_two_processes_take_part_and_one_set_of_weights_comes_out(place: Path, alone: Path) -> None:
-    out = launched(ACCELERATE / "cpu-2.yaml", ("-m", "training.sft"), place, "copies")
+    out = launched(ACCELERATE / "cpu-2.yaml", ("-m", "training.stages.sft"), place, "copies")
     assert {path.name for path in (out / "checkpoint-2").glob("rng_state*")} == {"rng_state_0.pth", "rng_state_1.pth"}
     assert_same(out / "weights", alone)
 
@@ -93,7 +93,15 @@ def test_two_processes_that_shard_with_fsdp2_learn_the_same(place: Path, alone: 
 def test_a_run_that_was_killed_goes_on(place: Path) -> None:
     run_file, out = place / "long.yaml", place / "killed"
     run_file.write_text(yaml.safe_dump({"sft": settings(place, max_steps=40, save_steps=4).model_dump(mode="json")}))
-    told = [sys.executable, "-m", "training.sft", "--config", str(run_file), "--data", str(place / "corpus.jsonl")]
+    told = [
+        sys.executable,
+        "-m",
+        "training.stages.sft",
+        "--config",
+        str(run_file),
+        "--data",
+        str(place / "corpus.jsonl"),
+    ]
     told += ["--out", str(out)]
     with (place / "first.log").open("w") as log:
         first = subprocess.Popen(told, stdout=log, stderr=subprocess.STDOUT)

@@ -17,13 +17,13 @@ from reasonflux.local.stack import HttpHealth, Process
 from reasonflux.testing.fake_engine import fake_openai_app
 from reasonflux.testing.serving import served
 from template_store import library as templates
-from training import rewards, rollouts
 from training.carrying import ByName, CarryConfig, carrying
 from training.records import Rewarded, Rollout
-from training.rewards import RewardConfig
-from training.rollouts import RolloutConfig
 from training.running.ledger import read
 from training.similar import LadderVariants, from_ladder
+from training.stages import rewards, rollouts
+from training.stages.rewards import RewardConfig
+from training.stages.rollouts import RolloutConfig
 from training.weights.serving import EngineRef, digest, serve
 
 LIBRARY = ROOT / "services" / "template-store" / "library"

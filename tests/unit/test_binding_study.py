@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from evaluation.ladder import Split
 from reasonflux.errors import InvalidRequest
-from training import scratch
 from training.corpus import Conversation
 from training.diagnose import OTHER_VARIABLES
 from training.reporting import results_page
@@ -20,7 +19,8 @@ from training.running.pipeline import Due
 from training.running.progress import Progress
 from training.running.run_folder import State
 from training.running.sections import section
-from training.scratch import ModelShape, Recipe
+from training.stages import scratch
+from training.stages.scratch import ModelShape, Recipe
 from training.studies import binding_report
 from training.studies.binding import BindingStudy, Study
 from training.studies.binding_corpus import recall_conversations

@@ -11,6 +11,7 @@ from calculator import evaluate_in_process
 from evaluation.ladder import ALL, Split
 from executor import prompting
 from reasonflux.engine import Message
+from training.stages.tiny import read_library
 from training.studies import binding_corpus
 from training.studies.binding_corpus import BindMixture
 from training.studies.binding_measures import Task, ladder_tasks, measure
@@ -22,7 +23,6 @@ from training.studies.invented import (
     invented_tasks,
     phrases,
 )
-from training.tiny import read_library
 from training.weights.greedy import Say
 
 LIBRARY_FOLDER = Path(__file__).resolve().parents[2] / "services" / "template-store" / "library"

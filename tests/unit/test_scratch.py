@@ -8,9 +8,9 @@ import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.errors import InvalidRequest
-from training import publish, scratch
 from training.corpus import Conversation, Turn
-from training.scratch import ModelShape, Recipe
+from training.stages import publish, scratch
+from training.stages.scratch import ModelShape, Recipe
 from training.weights.tokenizer import END, encode, train_tokenizer
 
 SHAPE = ModelShape(hidden=32, layers=1, heads=1, feed_forward=64, positions=256)

@@ -11,11 +11,12 @@ import pytest
 from evaluation.ladder import LadderProblem, Split, generate
 from reasonflux.contracts import ThoughtTemplate
 from reasonflux.engine import Message
-from training import evaluate, settings, tiny
+from training import settings
 from training.corpus import Mixture
 from training.course import best_round
-from training.evaluate import Evaluation, Outcome
 from training.reporting.cards import card
+from training.stages import evaluate, tiny
+from training.stages.evaluate import Evaluation, Outcome
 from training.studies import depth, direct, preference
 
 LIBRARY = Path(__file__).resolve().parents[2] / "services" / "template-store" / "library"

@@ -6,9 +6,10 @@ import pytest
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.errors import InvalidRequest
-from training import settings, tiny
+from training import settings
 from training.course import Course
 from training.running.pipeline import check
+from training.stages import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "services" / "template-store" / "library"

@@ -14,8 +14,9 @@ from reasonflux.contracts import Problem, Trajectory
 from reasonflux.engine import Message
 
 pytest.importorskip("torch")
-from training import diagnose, tiny
+from training import diagnose
 from training.corpus import OUTSIDE, Library, abstraction_of, request_of, step_of
+from training.stages import tiny
 
 DEPTHS, LIMIT, SEED = (1, 2, 3), 12, 4
 

@@ -13,11 +13,11 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedToken
 
 from reasonflux.engine_port import Message
 from reasonflux.errors import Conflict, InvalidRequest
-from training import dpo, pair_data, publish
 from training.corpus import Conversation, Turn
-from training.dpo import DpoConfig, LikelihoodDisplacement, LoraOptions, WatchOfDisplacement
 from training.records import Pair, TrainingProblem
-from training.scratch import ModelShape, build
+from training.stages import dpo, pair_data, publish
+from training.stages.dpo import DpoConfig, LikelihoodDisplacement, LoraOptions, WatchOfDisplacement
+from training.stages.scratch import ModelShape, build
 from training.weights import checkpoints, curves
 from training.weights.tokenizer import encode, train_tokenizer
 

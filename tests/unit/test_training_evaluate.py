@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from reasonflux.contracts import Failure, FailureKind, Trajectory
-from training import evaluate
 from training.records import Rewarded, Rollout, TrainingProblem, Trial
 from training.running.ledger import write
+from training.stages import evaluate
 
 
 def rewarded(

@@ -9,11 +9,11 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.engine_port import Message
 from reasonflux.errors import InvalidRequest
-from training import dpo, grpo, publish
 from training.corpus import Turn
-from training.grpo import GrpoConfig
 from training.records import TrainingProblem
-from training.scratch import ModelShape, build
+from training.stages import dpo, grpo, publish
+from training.stages.grpo import GrpoConfig
+from training.stages.scratch import ModelShape, build
 from training.weights import curves
 from training.weights.tokenizer import train_tokenizer
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from reasonflux.contracts import Step, Trajectory
 from reasonflux.engine_port import Message
-from training import pairs, rewards
-from training.pairs import PairConfig, balanced, candidates, lead, paired, parting, surely_better
 from training.records import Exchange, Pair, Rewarded, Rollout, TrainingProblem, Trial
-from training.rewards import RewardConfig
 from training.running.ledger import read, write
+from training.stages import pairs, rewards
+from training.stages.pairs import PairConfig, balanced, candidates, lead, paired, parting, surely_better
+from training.stages.rewards import RewardConfig
 
 ASK = (Message(role="user", content="plan all"),)
 ON = (Message(role="user", content="plan on"),)

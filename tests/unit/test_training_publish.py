@@ -15,12 +15,12 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from evaluation.estimates import Estimate
 from reasonflux.errors import InvalidRequest, NotFound
-from training import publish, scratch
 from training.corpus import Turn
-from training.publish import PublishConfig, WeightsUnusable
 from training.reporting import model_card
 from training.reporting.model_card import Card, Score
 from training.reporting.scores import Scores, compare, gate
+from training.stages import publish, scratch
+from training.stages.publish import PublishConfig, WeightsUnusable
 from training.weights.registry import Registry
 from training.weights.tokenizer import train_tokenizer
 

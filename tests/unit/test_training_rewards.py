@@ -15,11 +15,11 @@ from executor.prompting import Profile
 from reasonflux.contracts import Query, Step, Trajectory
 from reasonflux.errors import Conflict, EngineUnavailable
 from reasonflux.testing.fake_engine import Call, FakeEngine, Replies
-from training import rewards
 from training.carrying import ByName, Carrier, InProcess
 from training.records import Exchange, Rewarded, Rollout, TrainingProblem, Trial
-from training.rewards import Errand, RewardConfig
 from training.running.ledger import read, write
+from training.stages import rewards
+from training.stages.rewards import Errand, RewardConfig
 
 DOUBLE = template()
 RIGHT_GOAL = "Find the very double"

@@ -28,11 +28,11 @@ from reasonflux.contracts import (
 from reasonflux.errors import Conflict, EngineRefused, EngineUnavailable
 from reasonflux.testing.fake_engine import Call, FakeEngine, Scripted
 from reasonflux.testing.fakes import FakeTemplateStore
-from training import rollouts
 from training.carrying import ByName, Carrier, FromStore, InProcess, correspond, request_for
 from training.records import Rollout, TrainingProblem
-from training.rollouts import RolloutConfig, Sampler
 from training.running.ledger import Ledger, read
+from training.stages import rollouts
+from training.stages.rollouts import RolloutConfig, Sampler
 
 TEXT = "Ann has 4 apples. Let K be twice that. What is twice K?"
 DOUBLE = template()

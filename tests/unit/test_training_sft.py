@@ -13,11 +13,11 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.errors import Conflict, InvalidRequest
-from training import sft
 from training.corpus import Turn
 from training.running.sections import section
 from training.scale import budget, dry_run
 from training.scale.dry_run import parameters_on_meta, stand_in
+from training.stages import sft
 from training.weights.chat_tokens import IGNORED, ChatTurn, TokenExample, encode_chat
 from training.weights.tokenizer import encode, train_tokenizer
 

@@ -138,7 +138,7 @@ def diagnose(
     from rich.console import Console
 
     from training import diagnose as stage
-    from training import tiny
+    from training.stages import tiny
     from training.weights import greedy
 
     depths = tuple(int(part) for part in depth.split(","))
@@ -162,7 +162,7 @@ def teacher(
     """Let an LLM tell trajectories from solved problems; goes on where it stopped."""
     import asyncio
 
-    from training import teaching
+    from training.corpus import teaching
 
     engine = teaching.Teacher(url=url, model=model, key_env=key_env)
     told = asyncio.run(teaching.run(engine, pairs, store, name, library, out, concurrency))

@@ -18,12 +18,10 @@ from navigator.view import horizon_for
 from reasonflux.contracts import Contract, Problem
 from reasonflux.errors import InvalidRequest
 from template_store import library as template_files
-from training import evaluate, pairs, problems, publish, rewards, rollouts, similar, tiny, watching
+from training import problems, similar
 from training.actors import Actors
 from training.corpus import dataset
 from training.corpus.dataset import CorpusConfig
-from training.evaluate import Evaluation
-from training.online import Online
 from training.problems import Problems
 from training.records import Pair, Rewarded, TrainingProblem
 from training.reporting.cards import card
@@ -31,7 +29,10 @@ from training.running import launching
 from training.running.ledger import read
 from training.running.pipeline import Stage, contents, fingerprint
 from training.settings import Role, RunConfig
-from training.tuning import GrpoConfig
+from training.stages import evaluate, pairs, publish, rewards, rollouts, tiny, watching
+from training.stages.evaluate import Evaluation
+from training.stages.online import Online
+from training.stages.tuning import GrpoConfig
 from training.weights.registry import Registry
 
 
@@ -158,7 +159,7 @@ class Course:
 
     def _prefer(self, before: Path, paired: Path, out: Path) -> str:
         if self.config.problems.watched:  # the executor is at hand: a small model, in this process
-            from training import dpo  # TRL takes seconds to import
+            from training.stages import dpo  # TRL takes seconds to import
 
             dpo.run(self.config.dpo, before, paired, out, self._watched())
         else:

@@ -12,14 +12,14 @@ from training.carrying import CarryConfig
 from training.corpus import Mixture
 from training.corpus.dataset import CorpusConfig
 from training.corpus.noise import Noise
-from training.pairs import PairConfig
-from training.publish import PublishConfig
-from training.rewards import RewardConfig
-from training.rollouts import RolloutConfig
 from training.scale.budget import BudgetConfig
-from training.scratch import ModelShape, Recipe
 from training.similar import SimilarConfig
-from training.tuning import DpoConfig, GrpoConfig, SftConfig
+from training.stages.pairs import PairConfig
+from training.stages.publish import PublishConfig
+from training.stages.rewards import RewardConfig
+from training.stages.rollouts import RolloutConfig
+from training.stages.scratch import ModelShape, Recipe
+from training.stages.tuning import DpoConfig, GrpoConfig, SftConfig
 from training.weights.serving import EngineRef
 
 Role = Literal["navigator", "executor"]

@@ -2,9 +2,9 @@
 
 from evaluation.ladder import ALL
 from evaluation.report import percent
-from training.evaluate import Evaluation
 from training.reporting.model_card import Card, Score
 from training.settings import Role, RunConfig
+from training.stages.evaluate import Evaluation
 
 HARDEST = 5
 

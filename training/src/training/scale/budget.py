@@ -40,7 +40,7 @@ from rich.table import Table
 from reasonflux.contracts import Contract
 from training.running.sections import section
 from training.scale.architecture import Architecture
-from training.tuning import LoraSettings, SftConfig
+from training.stages.tuning import LoraSettings, SftConfig
 
 GB = 1e9
 LIVE_PARAMETERS = 1e9

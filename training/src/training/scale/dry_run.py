@@ -21,11 +21,11 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from reasonflux.engine_port import Message
 from reasonflux.errors import ReasonFluxError
-from training import dpo, sft
 from training.records import Pair, TrainingProblem
 from training.running.sections import has_section, section
 from training.scale import budget
 from training.scale.architecture import Architecture
+from training.stages import dpo, sft
 
 STEPS = 2
 LENGTH = 256

@@ -1,4 +1,4 @@
-"""How a binding probe learns: the loop of `training.scratch` with a curve for each kind of held-out task.
+"""How a binding probe learns: the loop of `training.stages.scratch` with a curve for each kind of held-out task.
 
 While it trains, replies are judged under teacher forcing: a reply whose every token is the first choice is what greedy
 generation writes. A run that is stopped goes on at its last measured point.
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.contracts import Contract
-from training import scratch
 from training.corpus import Conversation
-from training.scratch import Batch, ModelShape, Recipe
+from training.stages import scratch
+from training.stages.scratch import Batch, ModelShape, Recipe
 from training.studies.binding_corpus import BindMixture
 from training.studies.invented import SYLLABLES_SHARE
 

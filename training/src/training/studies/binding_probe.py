@@ -21,8 +21,8 @@ from torch import nn
 
 from evaluation.ladder import Split
 from reasonflux.contracts import Contract
-from training import publish
 from training.corpus import Conversation, Library, request_of
+from training.stages import publish
 from training.studies.binding_corpus import (
     EASY,
     bind_conversations,

@@ -30,15 +30,16 @@ from evaluation.ladder import LadderProblem, Split, generate
 from reasonflux.contracts import Contract, FailureKind
 from reasonflux.engine import OpenAIEngine, engine_http
 from reasonflux.errors import InvalidRequest
-from training import corpus, publish, rollouts, scratch, similar, tiny
+from training import corpus, similar
 from training.carrying import ByName, Carried, CarryConfig, carrying
 from training.corpus import Conversation, Library, Mixture
 from training.reporting import results
 from training.reporting.results import Curve, Report, Series, Table
-from training.rollouts import RolloutConfig
 from training.running.pipeline import Stage, fingerprint
-from training.scratch import ModelShape, Recipe
 from training.settings import RunConfig, TokenizerConfig
+from training.stages import publish, rollouts, scratch, tiny
+from training.stages.rollouts import RolloutConfig
+from training.stages.scratch import ModelShape, Recipe
 from training.studies import direct
 from training.weights import greedy
 from training.weights.serving import EngineRef, serve

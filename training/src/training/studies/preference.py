@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from training.evaluate import Evaluation, load
 from training.reporting import results
 from training.reporting.results import Curve, Report, Row, Series, Table
 from training.reporting.scores import Scores
+from training.stages.evaluate import Evaluation, load
 
 
 def evaluations(run: Path) -> dict[str, Evaluation]:

@@ -4,11 +4,11 @@ from datetime import date
 from pathlib import Path
 
 from reasonflux.errors import InvalidRequest
-from training import tiny
 from training.reporting import results
 from training.running import pipeline
 from training.running.progress import Progress
 from training.running.sections import section
+from training.stages import tiny
 from training.studies import binding, binding_report, depth, preference
 
 REPORTS = Path("training/reports")

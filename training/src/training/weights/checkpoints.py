@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerFast, TrainerCallback
 
 from reasonflux.contracts import Contract
 from reasonflux.errors import Conflict
-from training import publish
 from training.running.fingerprints import contents, fingerprint
+from training.stages import publish
 from training.weights import curves
 from training.weights.curves import Column
 

@@ -9,8 +9,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from reasonflux.engine import Message
 from reasonflux.errors import InvalidRequest
-from training import scratch
 from training.settings import Role, load
+from training.stages import scratch
 from training.weights.tokenizer import END, PAD
 
 Say = Callable[[Sequence[list[Message]]], list[str]]

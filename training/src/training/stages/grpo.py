@@ -24,9 +24,9 @@ from trl import GRPOConfig, GRPOTrainer
 
 from reasonflux.engine_port import Message
 from reasonflux.errors import InvalidRequest
-from training.dpo import load, lora_of
 from training.records import TrainingProblem
-from training.tuning import GrpoConfig as GrpoConfig
+from training.stages.dpo import load, lora_of
+from training.stages.tuning import GrpoConfig as GrpoConfig
 from training.weights import checkpoints, curves
 from training.weights.checkpoints import Watch
 from training.weights.curves import Column

@@ -18,7 +18,7 @@ HeldoutReward = Callable[[Any, PreTrainedTokenizerFast], float]
 
 
 def success(executor: Path, library: Library, problems: Sequence[LadderProblem]) -> HeldoutReward:
-    """The share of problems that a model's greedy, whole plans solve with this executor; for `training.dpo`."""
+    """The share of problems that a model's greedy, whole plans solve with this executor; for `training.stages.dpo`."""
     carry_out = greedy.speaker("executor", executor, Path())
 
     def share(model: Any, tokenizer: PreTrainedTokenizerFast) -> float:

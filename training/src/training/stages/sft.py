@@ -3,8 +3,8 @@
 in    a run file's section `sft`; a JSONL of conversations, {"messages": [{"role", "content", "learn"}, …]}
 out   OUT/weights/ (a Hugging Face folder that vLLM serves), with LoRA OUT/adapter/ too; curve.csv, curve.png;
       checkpoint-N/ while it runs
-run   python -m training.sft --config training/configs/qwen2.5-1.5b.yaml --data corpus.jsonl --out training/runs/sft
-      accelerate launch --config_file training/configs/accelerate/fsdp2.yaml -m training.sft --config … (8 GPUs)
+run   python -m training.stages.sft --config training/configs/qwen2.5-1.5b.yaml --data corpus.jsonl --out runs/sft
+      accelerate launch --config_file training/configs/accelerate/fsdp2.yaml -m training.stages.sft --config … (8 GPUs)
 
 TRL's SFTTrainer on ids and labels of our own (`chat_tokens`): only turns marked `learn` count, whatever the template.
 A run that was stopped, by kill -9 too, goes on at its last whole checkpoint; a finished one returns at once. With more
@@ -40,8 +40,8 @@ from trl import SFTTrainer
 
 from reasonflux.errors import Conflict, InvalidRequest
 from training.running.sections import section
-from training.tuning import LoraSettings as LoraSettings
-from training.tuning import SftConfig as SftConfig
+from training.stages.tuning import LoraSettings as LoraSettings
+from training.stages.tuning import SftConfig as SftConfig
 from training.weights import curves
 from training.weights.chat_tokens import IGNORED, TokenCount, examples, read_chats
 from training.weights.checkpoints import Watch, last_whole
@@ -257,7 +257,7 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    """The entry of `accelerate launch -m training.sft`: every process runs it."""
+    """The entry of `accelerate launch -m training.stages.sft`: every process runs it."""
     parser = argparse.ArgumentParser(description="Fine-tune a model on a corpus of conversations.")
     parser.add_argument("--config", type=Path, required=True, help="a run file; its section sft is read")
     parser.add_argument("--data", type=Path, required=True, help="JSONL of conversations")

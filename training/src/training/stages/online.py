@@ -1,7 +1,7 @@
 """Stage grpo on its surroundings: the trajectory reward of a reply, while the navigator learns.
 
 in    weights, problems that are planned whole, similar problems, the executor's side
-out   what `training.grpo` writes
+out   what `training.stages.grpo` writes
 
 Replies are sampled by the trainer; here each is read as the service reads it and carried out on the similar problems.
 The trainer has a thread of its own, because it is synchronous; the executor and the calculator stay on the event loop.
@@ -19,11 +19,11 @@ from navigator.replies import parse_plan
 from navigator.session import fold
 from reasonflux.contracts import Entry, Problem, SessionStarted, Trajectory
 from reasonflux.engine_port import Message
-from training import rewards
 from training.carrying import Carrier
 from training.records import TrainingProblem
 from training.similar import SimilarProblems
-from training.tuning import GrpoConfig
+from training.stages import rewards
+from training.stages.tuning import GrpoConfig
 
 _SESSION = "online"
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,8 +43,8 @@ class Online:
         self._known: dict[str, float] = {}
 
     async def run(self, config: GrpoConfig, weights: Path, problems: Sequence[TrainingProblem], out: Path) -> Path:
-        """Train in a thread while rewards are taken here. Raises what `training.grpo.run` raises."""
-        from training import grpo  # TRL takes seconds to import
+        """Train in a thread while rewards are taken here. Raises what `training.stages.grpo.run` raises."""
+        from training.stages import grpo  # TRL takes seconds to import
 
         loop = asyncio.get_running_loop()
 

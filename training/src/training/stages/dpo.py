@@ -4,7 +4,7 @@ in    the SFT weights (a Hugging Face folder: the policy starts there and the re
       pairs (JSONL of `training.records.Pair`)
 out   <out>/: weights/ (bf16 safetensors and tokenizer, as vLLM loads them), curve.csv, curve.png, checkpoints/
 run   reasonflux train dpo --config training/configs/tiny-cpu.yaml
-      accelerate launch -m training.dpo … for several GPUs: the trainer is TRL's own
+      accelerate launch -m training.stages.dpo … for several GPUs: the trainer is TRL's own
 
 How it departs from the paper
 - An SFT term on the chosen reply stands beside the DPO loss (`loss_type`), against likelihood displacement: DPO alone
@@ -36,12 +36,12 @@ from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from reasonflux.errors import InvalidRequest
-from training import pair_data
 from training.records import Pair
 from training.running.sections import section
-from training.tuning import DpoConfig as DpoConfig
-from training.tuning import LoraOptions as LoraOptions
-from training.watching import HeldoutReward
+from training.stages import pair_data
+from training.stages.tuning import DpoConfig as DpoConfig
+from training.stages.tuning import LoraOptions as LoraOptions
+from training.stages.watching import HeldoutReward
 from training.weights import checkpoints, curves
 from training.weights.checkpoints import Watch
 from training.weights.curves import Column
@@ -243,7 +243,7 @@ def load(weights: Path, dtype: torch.dtype) -> tuple[Any, PreTrainedTokenizerFas
 
 
 def main() -> None:
-    """The entry of `accelerate launch -m training.dpo`: every process runs it."""
+    """The entry of `accelerate launch -m training.stages.dpo`: every process runs it."""
     parser = argparse.ArgumentParser(description="Preference optimisation on pairs of trajectories.")
     parser.add_argument("--config", type=Path, required=True, help="a run file; its section dpo is read")
     parser.add_argument("--weights", type=Path, required=True, help="the SFT weights")

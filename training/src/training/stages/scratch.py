@@ -2,7 +2,7 @@
 
 in    a role, a config (configs/tiny-cpu.yaml), the tokenizer
 out   runs/<name>/<role>/: checkpoint.pt (resumable), curve.csv, curve.png, and the weights as a Hugging Face folder
-run   reasonflux train sft --config training/configs/tiny-cpu.yaml       (`training.tiny` trains both roles with it)
+run   reasonflux train sft --config training/configs/tiny-cpu.yaml   (`training.stages.tiny` trains both roles with it)
 
 Muon for the matrices and AdamW for the rest; a short warm-up, a flat half, a linear decay; batches of equal-length
 conversations, about `batch_tokens` each. Data is generated as it is used, so nothing is seen twice.

@@ -18,11 +18,12 @@ from transformers import PreTrainedTokenizerFast
 from evaluation.ladder import ALL, Split
 from reasonflux.errors import ReasonFluxError
 from template_store import library as templates
-from training import corpus, publish, scratch
+from training import corpus
 from training.corpus.noise import Teacher
 from training.corpus.structure import structure_conversations
 from training.running.launching import die_with_parent
 from training.settings import Role, RunConfig
+from training.stages import publish, scratch
 from training.weights.tokenizer import train_tokenizer
 
 HELDOUT_SEED_OFFSET = 1_000_003
