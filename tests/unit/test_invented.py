@@ -18,6 +18,7 @@ from training.studies.binding_measures import Task, ladder_tasks, measure
 from training.studies.invented import (
     Difficulty,
     InventedTask,
+    Told,
     conversation_of,
     invented_conversations,
     invented_tasks,
@@ -139,7 +140,7 @@ def answering(tasks: list[Task]) -> Say:
 
 
 def test_a_measure_counts_the_steps_whose_bindings_are_all_right() -> None:
-    tasks = ladder_tasks(read_library(LIBRARY_FOLDER), ("meeting-time",), 10)
+    tasks = ladder_tasks(read_library(LIBRARY_FOLDER), ("meeting-time",), BindMixture(), 10)
     found = measure(answering(tasks), "held", tasks)
     assert found.bound == found.solved == (False, True) * 5
     assert 0 < found.chance <= round(1 / 6, 4)
@@ -156,6 +157,28 @@ def test_the_mixture_begins_with_recall_and_comes_to_templates() -> None:
     told = list(islice(binding_corpus.bind_conversations(library, BindMixture(), seed=1, tokens=30_000), 300))
     assert told[0][0].content.startswith("told: ")
     assert all(c[0].content.startswith("executor\n") for c in told[-30:])
+
+
+def test_under_letters_a_template_calculates_what_it_did_before() -> None:
+    mixture = BindMixture(letters=True)
+    tasks = ladder_tasks(read_library(LIBRARY_FOLDER), tuple(ALL), mixture, 120)
+    assert all(len(name) == 1 for task in tasks for name in task.template.variables)
+    known = [task for task in tasks if not any(value.startswith("r") for value in task.bindings.values())]
+    assert len(known) > 60
+    for task in known:
+        values = evaluate_in_process(task.template.formulas, task.bindings)
+        assert values[-1].value == task.result
+
+
+@pytest.mark.parametrize("told", Told)
+def test_a_reply_gives_every_binding_in_its_order(told: Told) -> None:
+    for task in some(40):
+        reply = json.loads(conversation_of(task, told)[-1].content)
+        assert reply["bindings"] == task.bindings
+        in_order = list(task.bindings if told is Told.READING else task.template.variables)
+        assert list(reply["bindings"]) == in_order
+        meant = [f"{task.template.variables[name]}: {task.bindings[name]}" for name in in_order]
+        assert reply["reasoning"] == ("" if told is Told.PLAIN else "; ".join(meant))
 
 
 def test_conversations_are_endless() -> None:

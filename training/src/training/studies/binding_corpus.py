@@ -1,6 +1,7 @@
 """What the binding probe learns from: recall, invented templates from easy to hard, and most of the ladder."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from random import Random
 
@@ -8,12 +9,14 @@ from pydantic import Field
 
 from evaluation.ladder import ALL, LadderProblem, Split, Stage, generate
 from evaluation.studies.libraries import HELD_FAMILIES
-from reasonflux.contracts import Contract
+from reasonflux.contracts import Contract, InstantiateRequest, ThoughtTemplate
 from training.corpus import Conversation, Library, Turn, request_of
 from training.studies.invented import (
     SYLLABLES_SHARE,
     Difficulty,
+    Told,
     exchange,
+    in_letters,
     invented_conversations,
     learned_step,
     phrases,
@@ -35,6 +38,12 @@ class BindMixture(Contract):
     )
     held_families: tuple[str, ...] = Field(default=HELD_FAMILIES, description="families never trained on")
     without_template: float = Field(default=0.1, ge=0, le=1, description="the share of ladder steps without one")
+    letters: bool = Field(default=False, description="every variable is called by one letter, the ladder's too")
+    told: Told = Field(default=Told.READING, description="what a reply says before the bindings, and in which order")
+
+    def drawn(self, level: Difficulty, syllables: float) -> Difficulty:
+        """A level of difficulty as this mixture draws from it."""
+        return replace(level, syllables=syllables, letters=1.0 if self.letters else level.letters)
 
 
 def recall_conversations(
@@ -57,12 +66,15 @@ def recall_conversations(
         )
 
 
-def bind_conversations(library: Library, mixture: BindMixture, seed: int, tokens: int) -> Iterator[Conversation]:
+def bind_conversations(
+    library: Library, mixture: BindMixture, seed: int, tokens: int, syllables: float = SYLLABLES_SHARE
+) -> Iterator[Conversation]:
     """Recall, then easy invented tasks, middling ones, then all kinds; from the second on with the ladder beside."""
     rng, ladder = Random(seed), ladder_conversations(library, mixture, seed)
-    levels = [recall_conversations(seed, (3, 4, 5, 6))]
+    levels = [recall_conversations(seed, (3, 4, 5, 6), syllables=syllables)]
     levels += [
-        invented_conversations(seed + n, difficulty=level) for n, level in enumerate((EASY, MIDDLE, Difficulty()))
+        invented_conversations(seed + n, difficulty=mixture.drawn(level, syllables), told=mixture.told)
+        for n, level in enumerate((EASY, MIDDLE, Difficulty()))
     ]
     told = 0.0  # characters
     while True:
@@ -88,7 +100,19 @@ def ladder_conversations(
             reply = {"fits": True, "reasoning": "", "expressions": [*written, *template.formulas]}
             yield exchange(request_of(problem, stage, None), reply)
         else:
-            yield learned_step(request_of(problem, stage, template), template, stage.bindings)
+            yield learned_step(*lettered(request_of(problem, stage, template), stage, mixture), mixture.told)
+
+
+def lettered(
+    request: InstantiateRequest, stage: Stage, mixture: BindMixture
+) -> tuple[InstantiateRequest, ThoughtTemplate, dict[str, str]]:
+    """A gold step's request, template and bindings, under letters where the mixture says so."""
+    assert request.template is not None
+    if not mixture.letters:
+        return request, request.template, stage.bindings
+    template, called = in_letters(request.template)
+    bindings = {called[name]: value for name, value in stage.bindings.items()}
+    return request.model_copy(update={"template": template}), template, bindings
 
 
 def ladder_steps(

@@ -36,7 +36,7 @@ class ProbeConfig(Contract):
     vocabulary: int = Field(default=2048, ge=300)
     phrases: int = Field(default=4, ge=2, description="recall: phrases in the text")
     syllables: float = Field(
-        default=SYLLABLES_SHARE, ge=0, le=1, description="recall: learned words that are made up; tried words stay"
+        default=SYLLABLES_SHARE, ge=0, le=1, description="learned words that are made up; tried words stay"
     )
     mixture: BindMixture = BindMixture()
     measure_every: int = Field(default=500_000, ge=1, description="tokens")

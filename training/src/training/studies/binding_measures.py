@@ -12,8 +12,8 @@ from evaluation.ladder import ALL, Split
 from reasonflux.contracts import Contract, InstantiateRequest, Instantiation, ThoughtTemplate
 from training.corpus import Library, request_of
 from training.diagnose import binding_error, carried_out
-from training.studies.binding_corpus import BindMixture, kept_families, ladder_steps
-from training.studies.invented import Difficulty, invented_tasks
+from training.studies.binding_corpus import BindMixture, kept_families, ladder_steps, lettered
+from training.studies.invented import SYLLABLES_SHARE, Difficulty, invented_tasks
 from training.weights.greedy import Say
 
 HELDOUT_SEED = 1_000_003
@@ -49,12 +49,12 @@ class Task(Contract):
     result: str | None = None
 
 
-def invented_measures(say: Say, trials: int) -> list[Measure]:
+def invented_measures(say: Say, mixture: BindMixture, trials: int) -> list[Measure]:
     """By number of variables, the numbers in the template's order and not, over words that were never learned."""
     measures = []
     for variables in (2, 3, 4, 5):
         for shuffled in (False, True):
-            level = Difficulty(variables=(variables,), shuffled=float(shuffled))
+            level = mixture.drawn(Difficulty(variables=(variables,), shuffled=float(shuffled)), SYLLABLES_SHARE)
             drawn = (t for t in invented_tasks(HELDOUT_SEED, Split.HELDOUT, level) if t.shuffled is shuffled)
             tasks = [
                 Task(request=t.request, template=t.template, bindings=t.bindings)
@@ -67,8 +67,8 @@ def invented_measures(say: Say, trials: int) -> list[Measure]:
 
 def ladder_measures(say: Say, library: Library, mixture: BindMixture, trials: int) -> list[Measure]:
     """Steps of kept families, and of held ones with their template, without it, and one by one."""
-    kept = ladder_tasks(library, kept_families(mixture), trials)
-    held = ladder_tasks(library, mixture.held_families, trials)
+    kept = ladder_tasks(library, kept_families(mixture), mixture, trials)
+    held = ladder_tasks(library, mixture.held_families, mixture, trials)
     bare = [task.model_copy(update={"request": task.request.model_copy(update={"template": None})}) for task in held]
     measures = [
         measure(say, KEPT, kept),
@@ -85,16 +85,12 @@ def held_one(family: str) -> str:
     return f"ladder, {family} with its template"
 
 
-def ladder_tasks(library: Library, families: Sequence[str], count: int) -> list[Task]:
-    return [
-        Task(
-            request=request_of(problem, stage, library[stage.template_id]),
-            template=library[stage.template_id],
-            bindings=stage.bindings,
-            result=stage.result,
-        )
-        for problem, stage in islice(ladder_steps(families, Split.HELDOUT, HELDOUT_SEED), count)
-    ]
+def ladder_tasks(library: Library, families: Sequence[str], mixture: BindMixture, count: int) -> list[Task]:
+    tasks = []
+    for problem, stage in islice(ladder_steps(families, Split.HELDOUT, HELDOUT_SEED), count):
+        request, template, bindings = lettered(request_of(problem, stage, library[stage.template_id]), stage, mixture)
+        tasks.append(Task(request=request, template=template, bindings=bindings, result=stage.result))
+    return tasks
 
 
 def measure(say: Say, kind: str, tasks: Sequence[Task]) -> Measure:

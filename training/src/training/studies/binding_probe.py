@@ -28,11 +28,12 @@ from training.studies.binding_corpus import (
     bind_conversations,
     ladder_conversations,
     ladder_steps,
+    lettered,
     recall_conversations,
 )
 from training.studies.binding_learning import Point, ProbeConfig, learn
 from training.studies.binding_measures import HELDOUT_SEED, Measure, invented_measures, ladder_measures
-from training.studies.invented import invented_conversations, learned_step
+from training.studies.invented import SYLLABLES_SHARE, Difficulty, invented_conversations, learned_step
 from training.weights import greedy
 from training.weights.tokenizer import train_tokenizer
 
@@ -74,17 +75,19 @@ def bind(name: str, config: ProbeConfig, library: Library, folder: Path) -> Prob
     mixed = (
         conversation
         for pair in zip(
-            invented_conversations(seed + 9), ladder_conversations(library, config.mixture, seed), strict=False
+            _invented(config, seed + 9, Split.TRAIN, Difficulty()),
+            ladder_conversations(library, config.mixture, seed),
+            strict=False,
         )
         for conversation in pair
     )
     tokenizer = train_tokenizer(mixed, config.vocabulary, 6_000)
-    learned = bind_conversations(library, config.mixture, seed, config.recipe.tokens)
+    learned = bind_conversations(library, config.mixture, seed, config.recipe.tokens, config.syllables)
     model, points = learn(learned, _kinds(config, library), tokenizer, config, folder)
     publish.save_weights(model, tokenizer, folder / "weights")
     say = greedy.speaker("executor", folder / "weights", Path())
     measures = (
-        *invented_measures(say, config.trials),
+        *invented_measures(say, config.mixture, config.trials),
         *ladder_measures(say, library, config.mixture, config.trials),
     )
     return _report("bind", name, model, config, points).model_copy(update={"measures": measures})
@@ -92,20 +95,25 @@ def bind(name: str, config: ProbeConfig, library: Library, folder: Path) -> Prob
 
 def _kinds(config: ProbeConfig, library: Library) -> dict[str, Iterator[Conversation]]:
     """The held-out tasks that a binding run is judged on while it learns."""
-    seed = config.recipe.seed
-    held = ladder_steps(config.mixture.held_families, Split.HELDOUT, seed)
+    seed, mixture = config.recipe.seed, config.mixture
+    held = ladder_steps(mixture.held_families, Split.HELDOUT, seed)
     return {
-        "invented, easy, new words": invented_conversations(HELDOUT_SEED, Split.HELDOUT, EASY),
-        "invented, known words": invented_conversations(HELDOUT_SEED),
-        "invented, new words": invented_conversations(HELDOUT_SEED, Split.HELDOUT),
-        "ladder, kept families": ladder_conversations(library, config.mixture, seed, Split.HELDOUT),
+        "invented, easy, new words": _invented(config, HELDOUT_SEED, Split.HELDOUT, EASY),
+        "invented, known words": _invented(config, HELDOUT_SEED, Split.TRAIN, Difficulty()),
+        "invented, new words": _invented(config, HELDOUT_SEED, Split.HELDOUT, Difficulty()),
+        "ladder, kept families": ladder_conversations(library, mixture, seed, Split.HELDOUT),
         "ladder, held families": (
             learned_step(
-                request_of(problem, stage, library[stage.template_id]), library[stage.template_id], stage.bindings
+                *lettered(request_of(problem, stage, library[stage.template_id]), stage, mixture), mixture.told
             )
             for problem, stage in held
         ),
     }
+
+
+def _invented(config: ProbeConfig, seed: int, split: Split, level: Difficulty) -> Iterator[Conversation]:
+    """Invented tasks as this run tells them, their words as every run's: what is made up more often is only learned."""
+    return invented_conversations(seed, split, config.mixture.drawn(level, SYLLABLES_SHARE), config.mixture.told)
 
 
 def _report(

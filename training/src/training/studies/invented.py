@@ -7,8 +7,10 @@ words are made of syllables. Conversations are rendered as those of `corpus.exec
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from random import Random
 
 from calculator import is_name
@@ -28,6 +30,8 @@ from training.corpus import Conversation, Turn
 from training.studies.invented_words import COINS, KINDS, PEOPLE, PLACES, RANKS, Kind, Words
 
 _SYMBOLS = "KLMNPQRSTUVW"
+_LETTERS = "abcdefghkmnpqstuvwxyz"
+_NAME = re.compile(r"[A-Za-z_]\w*")
 SYLLABLES_SHARE = 0.3
 _PART, _RESULT = "part", "result"  # what formulas assign, so no variable is called that
 
@@ -48,6 +52,19 @@ class Difficulty:
     """The share of tasks in which one number is the result of an earlier step."""
     syllables: float = SYLLABLES_SHARE
     """The share of words that are made of syllables."""
+    letters: float = 0.4
+    """The share of templates whose variables are single letters; others are called by words of their meanings."""
+
+
+class Told(StrEnum):
+    """What a learned reply says."""
+
+    READING = "reading order"
+    """What each number is, in the order of the text, then the bindings: as `corpus.executor` does."""
+    TEMPLATE = "template order"
+    """What each number is, in the order of the template's variables, then the bindings."""
+    PLAIN = "plain"
+    """Only the bindings, in the order of the template's variables."""
 
 
 class InventedTask(Contract):
@@ -73,14 +90,19 @@ def invented_tasks(
         yield _Draw(rng, words, difficulty or Difficulty()).task()
 
 
-def conversation_of(task: InventedTask) -> Conversation:
+def conversation_of(task: InventedTask, told: Told = Told.READING) -> Conversation:
     """The task as the executor sees it, and the reply that it should learn."""
-    return learned_step(task.request, task.template, task.bindings)
+    return learned_step(task.request, task.template, task.bindings, told)
 
 
-def learned_step(request: InstantiateRequest, template: ThoughtTemplate, bindings: Mapping[str, str]) -> Conversation:
-    """A step as `corpus.executor` renders a gold one: what each number is, in reading order, then the bindings."""
-    reasoning = "; ".join(f"{template.variables[name]}: {value}" for name, value in bindings.items())
+def learned_step(
+    request: InstantiateRequest, template: ThoughtTemplate, bindings: Mapping[str, str], told: Told = Told.READING
+) -> Conversation:
+    """A step as `corpus.executor` renders a gold one, and its reply. `bindings` come in reading order."""
+    if told is not Told.READING:
+        bindings = {name: bindings[name] for name in template.variables}
+    meant = () if told is Told.PLAIN else bindings.items()
+    reasoning = "; ".join(f"{template.variables[name]}: {value}" for name, value in meant)
     return exchange(request, {"fits": True, "reasoning": reasoning, "bindings": bindings})
 
 
@@ -99,10 +121,26 @@ def phrases(seed: int, split: Split = Split.TRAIN, syllables: float = SYLLABLES_
 
 
 def invented_conversations(
-    seed: int, split: Split = Split.TRAIN, difficulty: Difficulty | None = None
+    seed: int, split: Split = Split.TRAIN, difficulty: Difficulty | None = None, told: Told = Told.READING
 ) -> Iterator[Conversation]:
     """Executor conversations over invented templates, without end."""
-    return (conversation_of(task) for task in invented_tasks(seed, split, difficulty))
+    return (conversation_of(task, told) for task in invented_tasks(seed, split, difficulty))
+
+
+def in_letters(template: ThoughtTemplate) -> tuple[ThoughtTemplate, dict[str, str]]:
+    """The template with every variable called by one letter, and the letters by the names before."""
+    taken = {word for formula in template.formulas for word in _NAME.findall(formula)}
+    free = [letter for letter in _LETTERS if letter not in taken]
+    called = dict(zip(template.variables, free, strict=False))
+    steps = tuple(
+        step.model_copy(update={"formula": step.formula and _NAME.sub(lambda m: called.get(m[0], m[0]), step.formula)})
+        for step in template.steps
+    )
+    variables = {called[name]: meaning for name, meaning in template.variables.items()}
+    example = template.example.model_copy(
+        update={"bindings": {called[name]: value for name, value in template.example.bindings.items()}}
+    )
+    return template.model_copy(update={"variables": variables, "steps": steps, "example": example}), called
 
 
 @dataclass(frozen=True)
@@ -124,7 +162,7 @@ class _Draw:
         rng = self.rng
         count = rng.choice(self.difficulty.variables)
         told = self.facts(count + rng.choice(self.difficulty.distractors))
-        names = _variable_names(rng, [fact.meaning for fact in told[:count]])
+        names = _variable_names(rng, [fact.meaning for fact in told[:count]], self.difficulty.letters)
         numbers = self.numbers(len(told))
         order = list(range(count))
         if rng.random() < self.difficulty.shuffled:
@@ -226,10 +264,10 @@ def _plural(thing: str) -> str:
     return f"{thing[:-1]}ies" if thing.endswith("y") and thing[-2] not in "aeiou" else f"{thing}s"
 
 
-def _variable_names(rng: Random, meanings: list[str]) -> list[str]:
+def _variable_names(rng: Random, meanings: list[str], letters: float) -> list[str]:
     """Letters, or words of the meanings, never one twice."""
-    if rng.random() < 0.4:
-        return rng.sample("abcdefghkmnpqstuvwxyz", len(meanings))
+    if rng.random() < letters:
+        return rng.sample(_LETTERS, len(meanings))
     names: list[str] = []
     for meaning in meanings:
         words = [word for word in meaning.split() if len(word) > 3 and is_name(word) and word not in (_PART, _RESULT)]
