@@ -125,6 +125,11 @@ VLLM_PHASES = (
 )
 
 
+NO_CHUNKS = "--no-enable-chunked-prefill"
+"""On a CPU vLLM 0.32 dies of a request with a seed whose prompt is read in parts ("CPU Generator does not use offset"),
+and it reads one in parts as soon as the prompts that arrive together are longer than one batch."""
+
+
 def _engine(settings: LocalSettings, found: Found, role: Role) -> Process:
     port = _engine_port(settings, role)
     arguments = {
@@ -138,7 +143,7 @@ def _engine(settings: LocalSettings, found: Found, role: Role) -> Process:
     }
     if settings.traces_endpoint:
         arguments["--otlp-traces-endpoint"] = f"{settings.traces_endpoint.rstrip('/')}/v1/traces"
-    flags = ["--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
+    flags = ["--enable-prompt-tokens-details", "--disable-uvicorn-access-log", NO_CHUNKS]
     if not settings.engine_compiled:
         flags.append("--enforce-eager")
     return Process(
