@@ -13,8 +13,10 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM
 
+from training.running import launching
 from training.scale.architecture import Architecture
 from training.scale.dry_run import stand_in
+from training.settings import RunConfig
 from training.stages import sft
 
 ACCELERATE = Path("training/configs/accelerate")
@@ -65,6 +67,17 @@ def launched(accelerate: Path, module: tuple[str, ...], place: Path, out: str) -
 def alone(place: Path) -> Path:
     """One process, with twice the accumulation: the same examples a step."""
     return sft.run(settings(place, accumulation=4), place / "corpus.jsonl", place / "alone")
+
+
+def test_a_run_starts_the_stage_in_a_process_of_its_own(place: Path) -> None:
+    config = RunConfig(sft=settings(place))
+    launching.sft(config, place / "corpus.jsonl", place / "by-the-run")
+    assert (place / "by-the-run" / "weights" / "model.safetensors").exists()
+
+
+def test_a_stage_that_fails_says_how_it_was_started(place: Path) -> None:
+    with pytest.raises(launching.StageFailed, match="-m training.stages.sft"):
+        launching.sft(RunConfig(sft=settings(place)), place / "no-corpus.jsonl", place / "failed")
 
 
 def assert_same(one: Path, other: Path) -> None:

@@ -15,6 +15,8 @@ from reasonflux.engine_port import Message
 from reasonflux.errors import Conflict, InvalidRequest
 from training.corpus import Conversation, Turn
 from training.records import Pair, TrainingProblem
+from training.running import launching
+from training.settings import RunConfig
 from training.stages import dpo, pair_data, publish
 from training.stages.dpo import DpoConfig, LikelihoodDisplacement, LoraOptions, WatchOfDisplacement
 from training.stages.scratch import ModelShape, build
@@ -277,3 +279,9 @@ def test_a_kill_leaves_the_last_whole_checkpoint(tmp_path: Path) -> None:
 def test_each_loss_has_a_weight() -> None:
     with pytest.raises(ValueError, match="loss_weights needs 1"):
         DpoConfig(loss_type=("sigmoid",))
+
+
+def test_a_run_starts_it_in_a_process_of_its_own(sft: Path, pairs: Path, tmp_path: Path) -> None:
+    config = RunConfig(start=sft, dpo=QUICK.model_copy(update={"max_steps": 2}))
+    launching.dpo(config, sft, pairs, tmp_path / "dpo")
+    assert (tmp_path / "dpo" / "weights" / "model.safetensors").exists()

@@ -17,6 +17,7 @@ from reasonflux.errors import ReasonFluxError
 from training.settings import RunConfig
 
 _PR_SET_PDEATHSIG = 1
+_STAGES = "training.stages"
 
 
 class StageFailed(ReasonFluxError):
@@ -42,7 +43,7 @@ def _launch(config: RunConfig, stage: str, section: Contract, words: list[str], 
     told = out / f"{stage}.yaml"
     told.write_text(yaml.safe_dump({"seed": config.seed, stage: section.model_dump(mode="json", exclude_unset=True)}))
     prefix = list(config.launch) or [sys.executable]
-    command = [*prefix, "-m", f"training.{stage}", "--config", str(told), *words, "--out", str(out)]
+    command = [*prefix, "-m", f"{_STAGES}.{stage}", "--config", str(told), *words, "--out", str(out)]
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))  # accelerate is beside it
     try:
         ended = subprocess.run(command, check=False, env={**os.environ, "PATH": path}, preexec_fn=die_with_parent)
@@ -51,7 +52,7 @@ def _launch(config: RunConfig, stage: str, section: Contract, words: list[str], 
     if ended.returncode:
         raise StageFailed(
             f"stage {stage} ended with {ended.returncode}",
-            hint=f"its output above says why; it was started as: {' '.join((*prefix, '-m', f'training.{stage}'))}",
+            hint=f"its output above says why; it was started as: {' '.join((*prefix, '-m', f'{_STAGES}.{stage}'))}",
         )
 
 
