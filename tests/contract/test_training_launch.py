@@ -76,7 +76,7 @@ def test_a_run_starts_the_stage_in_a_process_of_its_own(place: Path) -> None:
 
 
 def test_a_stage_that_fails_says_how_it_was_started(place: Path) -> None:
-    with pytest.raises(launching.StageFailed, match="-m training.stages.sft"):
+    with pytest.raises(launching.StageFailed, match=r"-m training\.stages\.sft"):
         launching.sft(RunConfig(sft=settings(place)), place / "no-corpus.jsonl", place / "failed")
 
 

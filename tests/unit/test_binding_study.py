@@ -50,7 +50,7 @@ def of_sections(**sections: object) -> BindingStudy:
 def test_the_shipped_config_names_runs_of_both_experiments() -> None:
     config = section(CONFIG, "binding", BindingStudy)
     assert {"base", "rope-10000", "made-up-words-4M"} <= set(config.recall)
-    assert config.recall["10x-tokens"].recipe.tokens == 10 * config.recall["base"].recipe.tokens
+    assert config.recall["made-up-words-4M"].recipe.tokens > 3 * config.recall["base"].recipe.tokens
     assert config.bind
     assert all(len(run.mixture.held_families) >= 6 for run in config.bind.values())
 

@@ -10,9 +10,10 @@ from training.corpus.follow_ups import follow_ups
 
 
 def test_every_follow_up_that_is_learned_whole_is_planned_whole_by_the_service() -> None:
-    asked = [one.text for one in islice(follow_ups(generate(Split.TRAIN, (2,), seed=1), Random(1)), 300)]
-    assert {horizon_for(Problem(text=text), goes_on=True) for text in asked} == {None}
-    assert 1 in {horizon_for(Problem(text=text)) for text in asked}
+    learned = islice(follow_ups(generate(Split.TRAIN, (2,), seed=1), Random(1)), 300)
+    asked = [one.started.problem for one in learned]
+    assert {horizon_for(problem, goes_on=True) for problem in asked} == {None}
+    assert 1 in {horizon_for(problem) for problem in asked}
 
 
 def test_a_follow_up_that_cannot_be_seen_at_once_is_planned_a_step_at_a_time() -> None:

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from evaluation.ladder import Split
 from reasonflux.errors import InvalidRequest
 from training import settings
+from training.corpus.mixture import DEFAULT, training_problems
 from training.course import Course
+from training.running.fingerprints import contents
 from training.running.pipeline import check
 from training.stages import tiny
 
@@ -86,3 +89,15 @@ def test_the_shipped_config_trains_both_roles_and_publishes_them() -> None:
     assert set(config.roles) == {"navigator", "executor"}
     assert config.publish is not None
     assert config.publish.to == Path("models/reasonflux-tiny")
+
+
+def test_a_library_without_the_ladders_templates_is_refused_with_what_it_lacks() -> None:
+    with pytest.raises(InvalidRequest, match="lacks 48 of the ladder's templates"):
+        training_problems({}, Split.TRAIN, 1, DEFAULT)
+
+
+def test_a_path_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="there is no "):
+        contents(tmp_path / "problems.jsonl")
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        settings.load(tmp_path)

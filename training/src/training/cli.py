@@ -141,7 +141,10 @@ def diagnose(
     from training.stages import tiny
     from training.weights import greedy
 
-    depths = tuple(int(part) for part in depth.split(","))
+    try:
+        depths = tuple(int(part) for part in depth.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{depth!r} are no depths; write 1,2,3", param_hint="--depth") from error
     roles = greedy.speaker("navigator", navigator, config), greedy.speaker("executor", executor, config)
     found = stage.run(*roles, tiny.read_library(library), depths, limit, seed)
     stage.show(Console(highlight=False), found, examples)

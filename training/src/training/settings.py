@@ -134,5 +134,7 @@ def load(path: Path) -> RunConfig:
         return RunConfig.model_validate(told)
     except FileNotFoundError as error:
         raise InvalidRequest(f"there is no config {path}", hint="see training/configs") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{path} cannot be read: {error}", hint="see training/configs") from error
     except (yaml.YAMLError, ValidationError) as error:
-        raise InvalidRequest(f"{path}: {error}", hint="compare it with training/configs/tiny-cpu.yaml") from error
+        raise InvalidRequest(f"{path}: {error}", hint="compare it with those in training/configs") from error

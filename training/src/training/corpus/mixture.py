@@ -6,6 +6,7 @@ from random import Random
 
 from evaluation.ladder import ALL, LadderProblem, Split, generate
 from reasonflux.contracts import ThoughtTemplate
+from reasonflux.errors import InvalidRequest
 
 Library = Mapping[str, ThoughtTemplate]
 
@@ -55,7 +56,14 @@ DEFAULT = Mixture()
 
 
 def training_problems(library: Library, split: Split, seed: int, mixture: Mixture) -> Iterator[LadderProblem]:
-    """The ladder with families of many variables drawn more often: they are what is learned last."""
+    """The ladder with families of many variables drawn more often: they are what is learned last. Raises InvalidRequest
+    for a library without the ladder's templates."""
+    missing = sorted({family.template_id for family in ALL.values()} - library.keys())
+    if missing:
+        raise InvalidRequest(
+            f"the library lacks {len(missing)} of the ladder's templates, {missing[0]} among them",
+            hint="leave the source `ladder` out for a library of your own, and name others in corpus.sources",
+        )
     families = [name for name, family in ALL.items() for _ in range(_share(library[family.template_id]))]
     return generate(split, mixture.depths, seed=seed, families=families, distractors=mixture.distractors)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from reasonflux.errors import InvalidRequest
+
 
 def fingerprint(*parts: object) -> str:
     """A digest of config sections, texts and numbers. Equal values give equal digests, in every process."""
@@ -17,10 +19,13 @@ def fingerprint(*parts: object) -> str:
 
 
 def contents(*paths: Path) -> str:
-    """A digest of files and folders by their names and bytes, wherever they lie."""
+    """A digest of files and folders by their names and bytes, wherever they lie. Raises InvalidRequest where there is
+    nothing."""
     digest = hashlib.sha256()
     for root in paths:
         files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else [root]
+        if not root.exists():
+            raise InvalidRequest(f"there is no {root}", hint="mend the path in the config or on the command line")
         for file in files:
             name = file.relative_to(root).as_posix() if root.is_dir() else file.name
             with file.open("rb") as opened:

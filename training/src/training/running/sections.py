@@ -27,6 +27,8 @@ def section(path: Path, name: str, kind: type[_Section]) -> _Section:
         return kind.model_validate(fields)
     except FileNotFoundError as error:
         raise InvalidRequest(f"there is no config {path}", hint="see training/configs") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{path} cannot be read: {error}", hint="see training/configs") from error
     except (yaml.YAMLError, ValidationError) as error:
         raise InvalidRequest(f"{path}, section {name}: {error}", hint="mend the field that it names") from error
 

@@ -9,8 +9,9 @@ run   reasonflux train dpo --config training/configs/tiny-cpu.yaml
 How it departs from the paper
 - An SFT term on the chosen reply stands beside the DPO loss (`loss_type`), against likelihood displacement: DPO alone
   is content when the chosen reply loses likelihood, as long as the rejected one loses more.
-- What comes out are the weights with the best held-out trajectory reward, measured every `eval_every` steps and before
-  the first one. When no step beats the SFT weights, these come out unchanged: the stage never makes things worse.
+- What comes out are the weights with the most watched problems solved (`problems.watched`; without any, with the
+  highest accuracy on held-out pairs), measured every `eval_every` steps and before the first one. When no step beats
+  the SFT weights, these come out unchanged: the stage never makes things worse.
 
 A reply is trained as it is served: the prompt is what the chat template renders with a generation prompt, and the end
 token follows the reply. A run that was killed goes on at its last whole checkpoint.

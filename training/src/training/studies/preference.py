@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from reasonflux.errors import InvalidRequest
 from training.reporting import results
 from training.reporting.results import Curve, Report, Row, Series, Table
 from training.reporting.scores import Scores
@@ -27,6 +28,11 @@ def evaluations(run: Path) -> dict[str, Evaluation]:
 def preference_report(runs: Path, day: date, notes: Sequence[str] = ()) -> Report:
     """SFT on a faulty corpus, each round of DPO on similar and on own problems, and SFT on a clean corpus."""
     noisy, own, clean = (evaluations(runs / name) for name in ("noisy", "own-problem", "clean"))
+    if "sft" not in noisy:
+        raise InvalidRequest(
+            f"there is no evaluation of SFT in {runs / 'noisy'}",
+            hint="reasonflux train run --config training/configs/studies/noisy.yaml; then own-problem and clean",
+        )
     start, best = noisy["sft"], max(noisy.values(), key=lambda one: one.success().mean)
     named = {"SFT, faulty corpus": start}
     named |= {f"+ DPO round {name[-1]}, similar problems": one for name, one in noisy.items() if name != "sft"}
