@@ -19,8 +19,8 @@ from reasonflux.contracts import (
 SYSTEM_ROLES = ("system", "developer")
 
 GOAL = "Find the value of the answer"
-"""Of an earlier turn of which nothing but the reply is known. The shipped executor, which learned goals of its families
-only, binds 82% of 60 held-out follow-ups with it, 75% with "Find the answer", 88% with the goal itself."""
+"""Of an earlier turn of which nothing but the reply is known: the shipped weights learned three in ten follow-ups with
+these words (`training.corpus.follow_ups`)."""
 
 LONGEST_PROBLEM = 4_000
 LONGEST_REPLY = 4_000
