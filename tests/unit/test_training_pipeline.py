@@ -277,6 +277,32 @@ def test_asynchronous_stages_and_those_with_a_loop_of_their_own_run(tmp_path: Pa
 # --- refused --------------------------------------------------------------------------------------------------------
 
 
+def test_what_no_run_has_made_is_not_deleted(tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").write_text("years of work")
+    stages = Recorder().stages()
+    with pytest.raises(Conflict, match=r"corpus\.txt is there, and no run has made it"):
+        pipeline.run(stages, tmp_path, quiet())
+    assert (tmp_path / "corpus.txt").read_text() == "years of work"
+
+
+def test_what_a_run_made_before_its_config_changed_is_its_own_to_delete(tmp_path: Path) -> None:
+    recorder = Recorder()
+    pipeline.run(recorder.stages(), tmp_path, quiet())
+    pipeline.run(recorder.stages(corpus="2"), tmp_path, quiet(), until="corpus")
+    pipeline.run(recorder.stages(corpus="2"), tmp_path, quiet())
+    assert recorder.ran == [*NAMES, "corpus", *NAMES[1:]]
+
+
+def test_what_is_due_is_what_a_run_with_the_same_words_comes_to(tmp_path: Path) -> None:
+    recorder = Recorder()
+    assert pipeline.due(recorder.stages(), tmp_path, until="sft") == {"corpus": Due.NEW, "sft": Due.NEW}
+    pipeline.run(recorder.stages(), tmp_path, quiet())
+    due = pipeline.due(recorder.stages(), tmp_path, force="pairs.1")
+    assert [name for name, why in due.items() if why is not Due.DONE] == ["pairs.1", "dpo.1"]
+    with pytest.raises(InvalidRequest, match="there is no stage sift"):
+        pipeline.due(recorder.stages(), tmp_path, until="sift")
+
+
 def test_a_stage_that_does_not_write_its_outputs_is_not_done(tmp_path: Path) -> None:
     stage = Stage("sft", lambda one, _: one.write_text("1") and None, (Path("one"), Path("two")), depends="")
     with pytest.raises(OutputMissing, match="without writing two"):
@@ -297,7 +323,7 @@ def test_a_pipeline_that_does_not_hold_together_is_refused(tmp_path: Path) -> No
 
 def test_a_state_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text(json.dumps({"stages": {"sft": "done"}}))
-    with pytest.raises(InvalidRequest, match=r"state\.json cannot be read \(delete it"):
+    with pytest.raises(InvalidRequest, match=r"state\.json cannot be read \(move"):
         pipeline.run(Recorder().stages(), tmp_path, quiet())
 
 

@@ -152,6 +152,17 @@ def test_only_better_weights_are_switched_to(
     assert [(version.number, version.replaced) for version in registry.versions()] == [(1, None), (2, 1)]
 
 
+def test_what_was_published_last_is_what_new_weights_must_beat(tmp_path: Path, trained: dict[int, Path]) -> None:
+    """A run that trains again after it has published: what it measured before the first one is beaten easily."""
+    registry, config = Registry(tmp_path / "registry"), PublishConfig(minimal_gain=0.1)
+    shipped, first, second = scores("old", *[0.0] * 20), scores("dpo.1", *[1.0] * 20), scores("dpo.1", *[0.5] * 20)
+    assert publish.publish_if_better(config, "navigator", trained[1], registry, first, shipped, card()).publish
+    assert not publish.publish_if_better(config, "navigator", trained[2], registry, second, shipped, card()).publish
+    elsewhere = Scores(name="old", outcomes={f"q{n}": 0.0 for n in range(20)})
+    asked = Scores(name="dpo.1", outcomes={f"q{n}": 0.5 for n in range(20)})
+    assert publish.publish_if_better(config, "navigator", trained[2], registry, asked, elsewhere, card()).publish
+
+
 def test_the_same_weights_again_make_no_new_version(tmp_path: Path, trained: dict[int, Path]) -> None:
     registry, first = Registry(tmp_path / "registry"), scores("sft", 1, 0)
     for _ in range(2):

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from evaluation.ladder import Split, generate
 from evaluation.ladder.problem import digest, split_of
@@ -263,12 +262,7 @@ async def test_the_config_names_the_source(tmp_path: Path) -> None:
     assert isinstance(nothing, NoSimilar)
 
 
-@pytest.mark.parametrize("config", [SimilarConfig(source="llm"), SimilarConfig(source="neighbours", dataset=Path("x"))])
+@pytest.mark.parametrize("config", [SimilarConfig(source="llm"), SimilarConfig(source="neighbours")])
 async def test_a_source_without_what_it_stands_on_is_refused(config: SimilarConfig) -> None:
     with pytest.raises(InvalidRequest, match=config.source):
         await open_source(config)
-
-
-def test_neighbours_need_a_data_set() -> None:
-    with pytest.raises(ValidationError, match="dataset"):
-        SimilarConfig(source="neighbours")

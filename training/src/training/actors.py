@@ -9,7 +9,7 @@ from reasonflux.engine import Engine, OpenAIEngine, engine_http
 from template_store import library as template_files
 from training.carrying import ByName, Carrier, carrying
 from training.settings import RunConfig
-from training.weights.serving import serve
+from training.weights.serving import serve, served
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,14 @@ class Actors:
     config: RunConfig
     library: Path
     logs: Path
+
+    async def answer(self) -> None:
+        """Whether the servers that run already answer and offer their models. Raises InvalidRequest, EngineError."""
+        engines = self.config.engines
+        writer = engines.writer if self.config.similar.source == "llm" else None
+        for ref in (engines.navigator, engines.executor, writer):
+            if ref is not None and ref.url is not None:
+                await served(ref)
 
     @asynccontextmanager
     async def both(self, navigator: Path, executor: Path) -> AsyncIterator[tuple[Engine, str, Carrier]]:

@@ -49,15 +49,18 @@ def _run(
 ) -> None:  # fmt: skip
     from training import settings
     from training.course import Course
-    from training.running import pipeline, run_folder  # torch is slow to import: only when it is needed
+    from training.running import pipeline  # torch is slow to import: only when it is needed
     from training.running.progress import Progress
 
     folder = runs / config.stem
-    stages = Course(settings.load(config), folder, library, data).stages()
+    course = Course(settings.load(config), folder, library, data)
+    stages = course.stages()
+    due = pipeline.due(stages, folder, until=until, force=force)
     if only_tell:
-        for name, why in pipeline.plan(stages, run_folder.read(folder), folder).items():
+        for name, why in due.items():
             typer.echo(f"{name:20} {why.value}")
         return
+    course.look_ahead(name for name, why in due.items() if why is not pipeline.Due.DONE)
     pipeline.run(stages, folder, Progress(config.stem, log), until=until, force=force)
 
 

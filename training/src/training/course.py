@@ -7,7 +7,8 @@ out   runs/<name>/: a folder for each stage; published weights where the config 
 run   reasonflux train run --config training/configs/tiny-cpu.yaml       (make train-tiny)
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from navigator.view import horizon_for
 from reasonflux.contracts import Contract, Problem
 from reasonflux.errors import InvalidRequest
 from template_store import library as template_files
-from training import problems, similar
 from training.actors import Actors
 from training.corpus import dataset
 from training.corpus.dataset import CorpusConfig
@@ -35,6 +35,8 @@ from training.stages.online import Online
 from training.stages.tuning import GrpoConfig
 from training.weights.registry import Registry
 
+_ASK_ENGINES = {"rollouts", "rewards", "grpo", "evaluate"}
+
 
 @dataclass(frozen=True)
 class Course:
@@ -50,9 +52,19 @@ class Course:
         """All stages, in order. Raises InvalidRequest for a config that could not come to its end."""
         if self.config.iterations and self.config.problems.watched:
             self._problems.watched()  # whether there are enough of them is told before hours of sampling
+        if self.config.evaluated is not None:
+            self._problems.heldout()
         first = [] if self.config.start else [*self._corpus(), self._sft()]
         rounds = [stage for number in range(1, self.config.iterations + 1) for stage in self._round(number)]
         return [*first, *rounds, *self._reinforced(), *self._evaluations(), *self._publishing()]
+
+    def look_ahead(self, due: Iterable[str]) -> None:
+        """What these stages will ask of others is looked for now, before hours of work. Raises InvalidRequest (nobody
+        is the executor, a key is not set) and EngineError (a server does not answer, or has no such model)."""
+        asking = {name.partition(".")[0] for name in due} & _ASK_ENGINES
+        if asking:
+            _ = self.executor
+            asyncio.run(self._actors.answer())
 
     def navigator(self, number: int) -> Path:
         """The navigator's weights after a round; 0 is SFT."""
@@ -206,27 +218,28 @@ class Course:
         needs = made if self.config.executor or not self.config.roles else tuple(dict.fromkeys(("sft", *made)))
         return self._evaluation_of(name, self.navigator(number), None, needs)
 
-    def _evaluation_of(self, name: str, weights: Path, executor: Path | None, needs: tuple[str, ...]) -> Stage:
+    def _evaluation_of(
+        self, name: str, weights: Path, executor: Path | None, needs: tuple[str, ...], anew: tuple[str, ...] = ()
+    ) -> Stage:
         given = [_digest(path) for path in (self.config.start, self.config.executor) if path is not None]
         used = self.config.evaluate, self.config.carry, self.config.rollouts, self.config.engines, self._library
+        data = [] if self.config.evaluated is None else [self.config.similar, contents(self.config.evaluated)]
         return Stage(
             f"evaluate.{name}",
             lambda out: self._evaluate(name, weights, executor or self.executor, out),
             (Path(f"evaluate.{name}"),),
-            fingerprint(*used, given),
+            fingerprint(*used, given, *data, *anew),
             resumes=True,
             needs=needs,
         )
 
     async def _evaluate(self, name: str, weights: Path, executor: Path, out: Path) -> str:
         config = self.config.evaluate
-        ladder = problems.heldout(config)
-        asked = [similar.from_ladder(problem) for problem in ladder]
         sampling = self.config.rollouts.model_copy(update={"samples": config.samples})
         trying = self.config.rewards.model_copy(update={"on": "similar", "include_own": True})
-        async with self._actors.both(weights, executor) as (navigator, model, carrier):
-            sampled = await rollouts.run(sampling, asked, navigator, model, out, carrier)
-            source = similar.LadderVariants(ladder)
+        async with self._actors.both(weights, executor) as (navigator, model, carrier), AsyncExitStack() as stack:
+            sampled = await rollouts.run(sampling, self._problems.heldout(), navigator, model, out, carrier)
+            source = await self._problems.similar_to_heldout(stack)
             path = await rewards.run(trying, sampled, source, config.similar, carrier, out)
         found = evaluate.summarise(name, path)
         evaluate.save(found, out / "evaluation.json")
@@ -242,8 +255,9 @@ class Course:
         stages, published = [], to.to / "navigator"
         if (published / "config.json").exists():  # measured once, before this run replaces it
             executor = to.to / "executor" if "executor" in self.config.roles else None
-            needs = () if self.config.start else ("sft",)
-            stages.append(self._evaluation_of("published", published, executor, needs))
+            # Another recipe finds other weights published, perhaps those of the recipe before it.
+            anew = () if self.config.start else (self._sft().depends,)
+            stages.append(self._evaluation_of("published", published, executor, (), anew))
         return [*stages, Stage("publish", self._publish, (Path("publish"),), fingerprint(to))]
 
     def _publish(self, out: Path) -> str:

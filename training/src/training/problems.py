@@ -1,21 +1,24 @@
 """The problems of a run: those that trajectories are sampled for, those that are watched, those held out, and what is
-similar to them."""
+similar to them. Each is the ladder's, or of the run's own data set."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from random import Random
 
 from evaluation.ladder import LadderProblem, Split, generate
 from evaluation.ladder.problem import split_of
 from navigator.view import horizon_for
 from reasonflux.contracts import Problem
+from reasonflux.engine import OpenAIEngine, engine_http
 from reasonflux.errors import InvalidRequest
 from training import similar
 from training.records import TrainingProblem
-from training.settings import EvaluateConfig, RunConfig
-from training.similar import SimilarProblems
+from training.settings import RunConfig
+from training.similar import LadderVariants, NoSimilar, SimilarProblems
+from training.weights.serving import reached
 
 _ROUND_SEEDS = 7_919
 """Between the rounds' seeds: each round samples other problems."""
@@ -32,7 +35,7 @@ class Problems:
         config = self.config.problems
         if config.dataset is None:
             return [similar.from_ladder(problem) for problem in self.ladder(number)]
-        known = [one for one in similar.read_dataset(config.dataset) if split_of(one.text) is Split.TRAIN]
+        known = _side(config.dataset, Split.TRAIN)
         Random(config.seed + number).shuffle(known)
         return known[: config.count]
 
@@ -60,23 +63,51 @@ class Problems:
             )
         return found
 
+    def heldout(self) -> list[TrainingProblem]:
+        """What every evaluation with this section asks: generated problems, or of the data set's held-out side."""
+        config, dataset = self.config.evaluate, self.config.evaluated
+        if dataset is None:
+            return [similar.from_ladder(problem) for problem in self.heldout_ladder()]
+        known = _side(dataset, Split.HELDOUT)
+        Random(config.seed).shuffle(known)
+        return known[: config.count]
+
+    def heldout_ladder(self) -> list[LadderProblem]:
+        """The generated ones of them; none where a data set is asked."""
+        config = self.config.evaluate
+        if self.config.evaluated is not None:
+            return []
+        return list(islice(generate(Split.HELDOUT, config.depths, seed=config.seed), config.count))
+
     async def similar_to(self, ladder: Sequence[LadderProblem], stack: AsyncExitStack) -> SimilarProblems:
         """The source of similar problems; what it opens is closed with `stack`."""
-        config = self.config.similar
-        if config.source == "llm":
-            raise InvalidRequest(
-                "similar.source llm: a run has no engine for it",
-                hint="write the variants to a data set first and take source: neighbours",
-            )
-        embedder = None
+        config, embedder, engine = self.config.similar, None, None
         if config.source == "neighbours":
             from template_store.retrieval.embedding import SentenceEmbedder  # loads a model
 
+            config = config.model_copy(update={"dataset": config.dataset or self.config.problems.dataset})
             embedder = await SentenceEmbedder.open()
             stack.callback(embedder.close)
-        return await similar.open_source(config, ladder=ladder, embedder=embedder)
+        if config.source == "llm" and self.config.engines.writer is not None:
+            writer = reached(self.config.engines.writer)
+            engine = OpenAIEngine(await stack.enter_async_context(engine_http(writer)), writer)
+        return await similar.open_source(config, ladder=ladder, embedder=embedder, engine=engine)
+
+    async def similar_to_heldout(self, stack: AsyncExitStack) -> SimilarProblems:
+        """What is similar to the held-out problems: the ladder refills its own, whatever rewards are taken on."""
+        if self.config.evaluated is None:
+            return LadderVariants(self.heldout_ladder())
+        if self.config.similar.source == "ladder":
+            return NoSimilar()
+        return await self.similar_to((), stack)
 
 
-def heldout(config: EvaluateConfig) -> list[LadderProblem]:
-    """The problems that every evaluation with this section is made on."""
-    return list(islice(generate(Split.HELDOUT, config.depths, seed=config.seed), config.count))
+def _side(dataset: Path, side: Split) -> list[TrainingProblem]:
+    """The problems of one side of the split by hash. Raises InvalidRequest where there is none."""
+    known = [one for one in similar.read_dataset(dataset) if split_of(one.text) is side]
+    if not known:
+        wanted = "to train on" if side is Split.TRAIN else "held out"
+        raise InvalidRequest(
+            f"{dataset} has no problem {wanted}", hint="give it more problems: about one in five is held out, by hash"
+        )
+    return known

@@ -59,12 +59,17 @@ class ProblemsConfig(Contract):
 class EnginesConfig(Contract):
     navigator: EngineRef = EngineRef(model="navigator")
     executor: EngineRef = EngineRef(model="executor")
+    writer: EngineRef | None = Field(default=None, description="a running LLM that writes problems for `similar`")
 
 
 class EvaluateConfig(Contract):
     """What weights are measured on. The same section gives the same held-out problems."""
 
-    depths: tuple[int, ...] = (1, 2)
+    dataset: Path | None = Field(
+        default=None,
+        description="JSONL of problem and answer, whose held-out side is asked; None: as `problems` has it",
+    )
+    depths: tuple[int, ...] = Field(default=(1, 2), description="of the ladder's problems")
     count: int = Field(default=500, ge=1)
     seed: int = 2_000_003
     samples: int = Field(default=3, ge=1, le=64, description="trajectories per problem; the first one is greedy")
@@ -119,12 +124,21 @@ class RunConfig(Contract):
     @model_validator(mode="after")
     def _fits_together(self) -> "RunConfig":
         if self.problems.dataset is not None and self.similar.source == "ladder" and self.rewards.on == "similar":
-            raise ValueError("problems.dataset needs similar.source neighbours: the ladder knows its own problems only")
+            raise ValueError("problems.dataset needs similar.source neighbours, llm or none: the ladder knows its own")
+        if self.similar.source == "neighbours" and (self.similar.dataset or self.problems.dataset) is None:
+            raise ValueError("similar.source neighbours needs a dataset: problems.dataset, or similar.dataset")
+        if self.similar.source == "llm" and (self.engines.writer is None or self.engines.writer.url is None):
+            raise ValueError("similar.source llm needs engines.writer: the url and model of an LLM that is served")
         told = {"rollouts": self.rollouts.profile} | ({"corpus": self.corpus.sources.profile} if self.corpus else {})
         other = [name for name, profile in told.items() if profile != self.profile]
         if other:
             raise ValueError(f"profile is {self.profile}, and another one in {', '.join(other)}: name the same")
         return self
+
+    @property
+    def evaluated(self) -> Path | None:
+        """The data set whose held-out side is asked in evaluations; None: the ladder."""
+        return self.evaluate.dataset or self.problems.dataset
 
 
 def load(path: Path) -> RunConfig:

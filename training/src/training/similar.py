@@ -15,10 +15,10 @@ import json
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from evaluation.grading import extract, grade
 from evaluation.ladder import LadderProblem, Split
@@ -45,17 +45,13 @@ class SimilarConfig(Contract):
     )
     count: int = Field(default=4, ge=0, le=64, description="similar problems of each problem")
     seed: int = 0
-    dataset: Path | None = Field(default=None, description="neighbours: JSON lines with problem and answer")
+    dataset: Path | None = Field(
+        default=None, description="neighbours: JSON lines with problem and answer; None: the run's own problems"
+    )
     minimum_similarity: float = Field(default=0.6, ge=-1, le=1, description="neighbours: cosine of the embeddings")
     temperature: float = Field(default=0.7, gt=0, le=2, description="llm: of the variants and of their solutions")
     rounds: int = Field(default=3, ge=1, le=10, description="llm: how often it is asked for those that are missing")
     max_tokens: int = Field(default=2_048, ge=64, description="llm: of one reply")
-
-    @model_validator(mode="after")
-    def _neighbours_need_a_dataset(self) -> Self:
-        if self.source == "neighbours" and self.dataset is None:
-            raise ValueError("source neighbours needs a dataset: a file of JSON lines with problem and answer")
-        return self
 
 
 class SimilarProblems(Protocol):

@@ -69,13 +69,20 @@ def run(
 
     Raises what a stage raises, after it is written down; Conflict when another pipeline is at work in the folder.
     """
-    check(stages, *(name for name in (force, until) if name is not None))
     with held(folder):
-        state, due = read(folder), plan(stages, read(folder), folder, force)
-        wanted = [stage for stage in stages if until is None or stage.name in standing(until, stages)]
-        for place, stage in enumerate(wanted, 1):
-            state = _pass(stage, due[stage.name], state, folder, progress, f"{place}/{len(wanted)}", stages)
+        state, wanted = read(folder), due(stages, folder, force=force, until=until)
+        by_name = {stage.name: stage for stage in stages}
+        for place, (name, why) in enumerate(wanted.items(), 1):
+            state = _pass(by_name[name], why, state, folder, progress, f"{place}/{len(wanted)}", stages)
         return state
+
+
+def due(stages: Sequence[Stage], folder: Path, *, force: str | None = None, until: str | None = None) -> dict[str, Due]:
+    """What a `run` with the same words would come to, in order, and why it would run it or pass it over."""
+    check(stages, *(name for name in (force, until) if name is not None))
+    wanted = standing(until, stages) if until is not None else {stage.name for stage in stages}
+    found = plan(stages, read(folder), folder, force)
+    return {name: why for name, why in found.items() if name in wanted}
 
 
 def plan(stages: Sequence[Stage], state: State, folder: Path, force: str | None = None) -> dict[str, Due]:
@@ -116,7 +123,7 @@ def _pass(
     if why is Due.STOPPED:
         progress.note(stage.name, f"did not finish last time, {'goes on' if resumed else 'starts over'}")
     outputs = [folder / output for output in stage.outputs]
-    partials = make_room(outputs, resumed)
+    partials = make_room(outputs, resumed, ours=stage.name in state.stages)
     mark = Mark(fingerprint=chained(stages)[stage.name], begun=_now())
     state = _begun(stage, mark, state, folder, stages)
     with progress.stage(stage.name, place, why.value, resumed=resumed) as watch:
@@ -147,13 +154,13 @@ async def _awaited(told: Awaitable[str | None]) -> str | None:
 
 
 def _begun(stage: Stage, mark: Mark, state: State, folder: Path, stages: Sequence[Stage]) -> State:
-    """Forget the stages that stand on this one, before it makes anything else of them."""
+    """Mark the stages that stand on this one as outdated, before it makes anything else of them."""
     gone = {stage.name}
     for other in stages:
         if gone.intersection(needed(other, stages)):
             gone.add(other.name)
-    kept = {name: old for name, old in state.stages.items() if name not in gone}
-    state = State(stages={**kept, stage.name: mark})
+    outdated = {name: old.model_copy(update={"fingerprint": ""}) for name, old in state.stages.items() if name in gone}
+    state = State(stages={**state.stages, **outdated, stage.name: mark})
     write(folder, state)
     return state
 

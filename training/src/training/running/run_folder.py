@@ -41,7 +41,7 @@ def read(folder: Path) -> State:
     except FileNotFoundError:
         return State()
     except ValidationError as error:
-        raise InvalidRequest(f"{path} cannot be read", hint="delete it to run every stage again") from error
+        raise InvalidRequest(f"{path} cannot be read", hint="move the run's folder away to start anew") from error
 
 
 def write(folder: Path, state: State) -> None:
@@ -78,9 +78,14 @@ def partial(output: Path) -> Path:
     return output.with_name(f"{output.name}.partial")
 
 
-def make_room(outputs: Sequence[Path], resumed: bool) -> tuple[Path, ...]:
-    """The paths to write to. What an earlier run left is taken away, or given back to the stage that goes on."""
+def make_room(outputs: Sequence[Path], resumed: bool, *, ours: bool) -> tuple[Path, ...]:
+    """The paths to write to. What an earlier run left is taken away, or given back to the stage that goes on.
+
+    Raises Conflict where something lies there that is not `ours`: a run deletes only what a run has made.
+    """
     for output in outputs:
+        if not ours and output.exists():
+            raise Conflict(f"{output} is there, and no run has made it", hint="move it away, or name other --runs")
         output.parent.mkdir(parents=True, exist_ok=True)
         if not resumed:
             take_away(partial(output))

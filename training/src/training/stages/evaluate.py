@@ -77,7 +77,8 @@ class Evaluation(Contract):
 
     @property
     def depths(self) -> tuple[int, ...]:
-        return tuple(sorted({one.depth for one in self.outcomes}))
+        """Of the problems whose number of steps is known: the ladder's."""
+        return tuple(sorted({one.depth for one in self.outcomes if one.depth}))
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -86,10 +87,11 @@ class Evaluation(Contract):
     def told(self) -> str:
         """In half a line."""
         depths = ", ".join(f"depth {depth} {_percent(self.success(depth=depth))}" for depth in self.depths)
+        by_depth = f" ({depths})" if depths else ""
         sampled = f"; sampled {_percent(self.sampled)}" if self.sampled.n else ""
         reward = f"; reward {_percent(self.reward)}" if self.reward.n else ""
         costs = f"{self.rounds.mean:.2f} rounds, {self.tokens.mean:.0f} tokens"
-        greedy = f"greedy {_percent(self.success())} of {len(self.outcomes)} ({depths})"
+        greedy = f"greedy {_percent(self.success())} of {len(self.outcomes)}{by_depth}"
         return f"{self.name}: {greedy}{sampled}{reward}; {costs}"
 
 

@@ -69,7 +69,8 @@ def publish_if_better(
     previous: Scores | None,
     card: Card,
 ) -> Decision:
-    """The gate, then `publish`. `previous` defaults to the scores that the current version was published with.
+    """The gate, then `publish`. The current version's own scores on the same problems are what new weights must beat;
+    `previous` stands in where it has none: weights that came from elsewhere, or were published on other problems.
 
     Raises InvalidRequest when there are published weights and nothing says how good they are.
     """
@@ -78,13 +79,14 @@ def publish_if_better(
         *_safetensors(registry.at(current.number))
     ):
         return Decision(publish=True, reason=f"version {current.number} holds these weights already")
+    known = current.scores if current is not None else None
+    if known is not None and (previous is None or known.outcomes.keys() == new.outcomes.keys()):
+        previous = known
     if previous is None and current is not None:
-        if current.scores is None:
-            raise InvalidRequest(
-                f"nothing says how good the published {role} is (version {current.number}, {current.reason})",
-                hint="evaluate it on the same held-out problems and give its scores as the previous ones",
-            )
-        previous = current.scores
+        raise InvalidRequest(
+            f"nothing says how good the published {role} is (version {current.number}, {current.reason})",
+            hint="evaluate it on the same held-out problems and give its scores as the previous ones",
+        )
     decision = gate(previous, new, config.minimal_gain, config.confidence, proven=config.proven)
     print(f"{role}: {'published' if decision.publish else 'not published'}: {decision.reason}", flush=True)
     if decision.publish:

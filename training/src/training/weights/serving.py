@@ -66,9 +66,7 @@ async def serve(
     server at `url` does not offer the model).
     """
     if ref.url is not None:
-        config = reached(ref)
-        await _check(config)
-        yield config
+        yield await served(ref)
         return
     model = f"{ref.model}-{await asyncio.to_thread(digest, weights)}"
     home = folder / role
@@ -90,6 +88,14 @@ def reached(ref: EngineRef) -> EngineConfig:
     if ref.url is None:
         raise InvalidRequest("no server is named", hint="give the url of one, with /v1")
     return _config(ref, ref.url, ref.model)
+
+
+async def served(ref: EngineRef) -> EngineConfig:
+    """A server that runs already and offers the model. Raises InvalidRequest, EngineError."""
+    config = reached(ref)
+    async with engine_http(config) as http:
+        await OpenAIEngine(http, config).ready()
+    return config
 
 
 def digest(weights: Path) -> str:
@@ -151,11 +157,6 @@ def _config(ref: EngineRef, url: str, model: str) -> EngineConfig:
     if ref.key_env is not None and not key:
         raise InvalidRequest(f"the environment variable {ref.key_env} is not set", hint="put the server's key into it")
     return EngineConfig(url=url, model=model, key=key, timeout=ref.timeout)
-
-
-async def _check(config: EngineConfig) -> None:
-    async with engine_http(config) as http:
-        await OpenAIEngine(http, config).ready()
 
 
 async def _started(stack: Stack, process: Process, say: Say) -> None:
