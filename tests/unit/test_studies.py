@@ -13,11 +13,11 @@ from reasonflux.contracts import ThoughtTemplate
 from reasonflux.engine import Message
 from training import settings
 from training.corpus import Mixture
-from training.course import best_round
+from training.publication import best_round
 from training.reporting.cards import card
 from training.stages import evaluate, tiny
 from training.stages.evaluate import Evaluation, Outcome
-from training.studies import depth, direct, preference
+from training.studies import depth, depth_report, direct, preference
 
 LIBRARY = Path(__file__).resolve().parents[2] / "services" / "template-store" / "library"
 DAY = date(2026, 1, 1)
@@ -103,7 +103,7 @@ def test_a_problem_counts_once_however_many_seeds_were_tried_on_it(
         folder = tmp_path / f"evaluate.direct.{seed}"
         folder.mkdir()
         (folder / "outcomes.json").write_text(json.dumps(outcomes))
-    report = depth.report(depth.Study(config, tmp_path, library), DAY)
+    report = depth_report.report(depth.Study(config, tmp_path, library), DAY)
     over_seeds, seed_by_seed = (table.rows for table in report.tables)
     assert report.setup["seeds"] == "direct 1, 2, 3"
     assert [(row.trials, round(row.mean, 3)) for row in over_seeds] == [(10, 0.7), (10, 0.7)]

@@ -19,21 +19,20 @@ from navigator.view import horizon_for
 from reasonflux.contracts import Contract, Problem
 from reasonflux.errors import InvalidRequest
 from template_store import library as template_files
+from training import publication
 from training.actors import Actors
 from training.corpus import dataset
 from training.corpus.dataset import CorpusConfig
 from training.problems import Problems
 from training.records import Pair, Rewarded, TrainingProblem
-from training.reporting.cards import card
 from training.running import launching
 from training.running.ledger import read
 from training.running.pipeline import Stage, contents, fingerprint
 from training.settings import Role, RunConfig
-from training.stages import evaluate, pairs, publish, rewards, rollouts, tiny, watching
+from training.stages import evaluate, pairs, rewards, rollouts, tiny, watching
 from training.stages.evaluate import Evaluation
 from training.stages.online import Online
 from training.stages.tuning import GrpoConfig
-from training.weights.registry import Registry
 
 _ASK_ENGINES = {"rollouts", "rewards", "grpo", "evaluate"}
 
@@ -261,22 +260,12 @@ class Course:
         return [*stages, Stage("publish", self._publish, (Path("publish"),), fingerprint(to))]
 
     def _publish(self, out: Path) -> str:
-        to = self.config.publish
-        assert to is not None
         rounds = [self.evaluation(number) for number in range(self.config.iterations + 1)]
-        best = best_round(rounds)
+        best = publication.best_round(rounds)
         earlier = self.folder / "evaluate.published" / "evaluation.json"
         before = evaluate.load(earlier) if earlier.exists() else None
-        out.mkdir(parents=True, exist_ok=True)
-        told = []
-        for role, weights in self._published_roles(best).items():
-            registry = Registry(self.folder / "published" / role, copy=to.to / role)
-            about = card(self.config, role, rounds[best], before)
-            scores = rounds[best].greedy, before.greedy if before else None
-            decision = publish.publish_if_better(to, role, weights, registry, *scores, about)
-            (out / f"{role}.json").write_text(decision.model_dump_json(indent=1) + "\n")
-            told.append(f"{role}: {decision.reason}")
-        return f"{rounds[best].name}; {'; '.join(told)}"
+        versions = self.folder / "published"
+        return publication.publish(self.config, versions, self._published_roles(best), rounds[best], before, out)
 
     def _published_roles(self, best: int) -> dict[Role, Path]:
         """Where each role's weights, and its curve if it has one, were made."""
@@ -300,18 +289,6 @@ class Course:
     @property
     def _actors(self) -> Actors:
         return Actors(self.config, self.library_folder, self.folder / "engines")
-
-
-def best_round(rounds: Sequence[Evaluation]) -> int:
-    """The round with the best trajectory reward, the earliest of equals. The gate then judges by other problems: the
-    reward is taken on similar problems, the gate's success on the problems themselves. Without rewards success decides.
-    """
-
-    def reached(number: int) -> tuple[float, int]:
-        rewarded = rounds[number].reward
-        return (rewarded if rewarded.n else rounds[number].success()).mean, -number
-
-    return max(range(len(rounds)), key=reached)
 
 
 def _digest(weights: Path) -> str:

@@ -9,7 +9,7 @@ from training.running import pipeline
 from training.running.progress import Progress
 from training.running.sections import section
 from training.stages import tiny
-from training.studies import binding, binding_report, depth, preference
+from training.studies import binding, binding_report, depth, depth_report, preference
 
 REPORTS = Path("training/reports")
 LOG = Path("training/LOG.md")
@@ -34,7 +34,7 @@ def report(name: str, runs: Path, library: Path, only: str | None = None, report
         )
         if not report_only:
             pipeline.run(study.stages(), study.folder, Progress("depth", LOG), until=only)
-        return results.save(depth.report(study, today), REPORTS)
+        return results.save(depth_report.report(study, today), REPORTS)
     if name == "preference":
         return results.save(preference.preference_report(runs, today), REPORTS)
     if name == "structure":
