@@ -70,7 +70,7 @@ def _words(detail: Mapping[str, Any], around: Sequence[Any]) -> str:
 
 
 def _place(loc: Sequence[str | int], kind: type[BaseModel], *, unknown: bool) -> tuple[list[str], list[Any]]:
-    """The field's path as the file has it, and the types around it. Pydantic's own names of a union's ways are left out."""
+    """The field's path as the file has it, and the types around it, without pydantic's names for a union's ways."""
     path: list[str] = []
     here: list[Any] = [kind]
     for part in loc[:-1] if unknown else loc:
