@@ -837,6 +837,33 @@ def test_a_missing_source_is_named(tmp_path: Path) -> None:
         dataset.run(CorpusConfig(sources=sources), LIBRARY, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (SourcesConfig(), "no source is named"),
+        (SourcesConfig(ladder=LadderSource(conversations=0, heldout=0)), "ladder gave nothing"),
+        (SourcesConfig(ladder=LadderSource(conversations=0, heldout=3)), "ladder gave 3 held out"),
+    ],
+)
+def test_a_corpus_with_nothing_to_train_on_is_refused_again_and_again(
+    sources: SourcesConfig, said: str, ladder_library: dict[str, ThoughtTemplate], tmp_path: Path
+) -> None:
+    for _ in range(2):
+        with pytest.raises(InvalidRequest, match=f"no conversation to train on: {said}"):
+            dataset.run(CorpusConfig(sources=sources), ladder_library, tmp_path / "out")
+
+
+def test_a_source_that_gave_nothing_to_train_on_is_named_with_what_became_of_it(tmp_path: Path) -> None:
+    text, folder = "Let K be 2 + 3. What is 4K?", tmp_path / "out"
+    journals = write_lines(tmp_path / "journals.jsonl", page("s1", straight("20", text)))
+    (tmp_path / "answers.jsonl").write_text(json.dumps({"problem": text, "answer": "21"}) + "\n")
+    sources = SourcesConfig(sessions=SessionsSource(journals=(journals,), answers=tmp_path / "answers.jsonl"))
+    with pytest.raises(InvalidRequest, match=r"sessions gave 1 left out \(wrong answer\)") as told:
+        dataset.run(CorpusConfig(sources=sources), LIBRARY, folder)
+    assert str(folder / "statistics.md") in str(told.value)
+    assert "| sessions | wrong answer | 1 |" in (folder / "statistics.md").read_text()
+
+
 def test_tokens_are_counted_and_what_is_too_long_is_dropped(
     tmp_path: Path, make_tokenizer: Callable[[Path], Path]
 ) -> None:

@@ -1,12 +1,16 @@
 """`reasonflux train …`: every stage has its command; each is a part of the whole run and goes on where it stopped."""
 
 import warnings
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reasonflux.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from training.weights.registry import Registry
 
 app = typer.Typer(help="Train navigator and executor weights.", no_args_is_help=True)
 
@@ -15,11 +19,23 @@ Library = Annotated[Path, typer.Option(help="template library")]
 Runs = Annotated[Path, typer.Option(help="where runs are kept, a folder for each config")]
 Data = Annotated[Path | None, typer.Option(help="conversations to tune a pretrained model on (JSONL)")]
 Log = Annotated[Path | None, typer.Option(help="a file that gets a dated line for each stage")]
+Again = Annotated[bool, typer.Option("--again", help="run it though it is done")]
 
 TINY = Path("training/configs/tiny-cpu.yaml")
 LIBRARY = Path("services/template-store/library")
 RUNS = Path("training/runs")
 LOG = Path("training/LOG.md")
+_FIRST = "What it stands on runs first where it is not done."
+
+
+class Published(StrEnum):
+    """Whose weights a run publishes."""
+
+    NAVIGATOR = "navigator"
+    EXECUTOR = "executor"
+
+
+Role = Annotated[Published, typer.Option(help="whose weights")]
 
 
 @app.callback()
@@ -64,7 +80,7 @@ def _run(
     pipeline.run(stages, folder, Progress(config.stem, log), until=until, force=force)
 
 
-def _stage(name: str, what: str, *, rounds: bool) -> None:
+def _stage(name: str, what: str) -> None:
     """The command of one stage: the run up to it."""
 
     def command(
@@ -72,24 +88,40 @@ def _stage(name: str, what: str, *, rounds: bool) -> None:
         library: Library = LIBRARY,
         runs: Runs = RUNS,
         data: Data = None,
-        number: Annotated[int, typer.Option("--round", min=1, help="which round")] = 1,
-        again: Annotated[bool, typer.Option("--again", help="run it though it is done")] = False,
+        again: Again = False,
         log: Log = LOG,
     ) -> None:
-        stage = f"{name}.{number}" if rounds else name
+        _run(config, library, runs, data, name, name if again else None, log)
+
+    app.command(name, help=f"{what} {_FIRST}")(command)
+
+
+def _stage_of_round(name: str, what: str) -> None:
+    """The command of a stage that every round has."""
+
+    def command(
+        config: Config = TINY,
+        library: Library = LIBRARY,
+        runs: Runs = RUNS,
+        data: Data = None,
+        number: Annotated[int, typer.Option("--round", min=1, help="which round")] = 1,
+        again: Again = False,
+        log: Log = LOG,
+    ) -> None:
+        stage = f"{name}.{number}"
         _run(config, library, runs, data, stage, stage if again else None, log)
 
-    app.command(name, help=f"{what} What it stands on runs first where it is not done.")(command)
+    app.command(name, help=f"{what} {_FIRST}")(command)
 
 
-_stage("corpus", "Write the corpus that a pretrained model is tuned on.", rounds=False)
-_stage("sft", "Fine-tune on the corpus: from scratch for tiny models, TRL for pretrained ones.", rounds=False)
-_stage("rollouts", "Sample trajectories from the served navigator.", rounds=True)
-_stage("rewards", "Carry them out on similar problems, paper Eq. 3.", rounds=True)
-_stage("pairs", "Make preferences of them.", rounds=True)
-_stage("dpo", "Tune the navigator on the preferences, paper Eq. 4.", rounds=True)
-_stage("grpo", "The variant that learns from the reward itself, where the config has a section grpo.", rounds=False)
-_stage("publish", "Publish the best weights, if they are better than those before.", rounds=False)
+_stage("corpus", "Write the corpus that a pretrained model is tuned on.")
+_stage("sft", "Fine-tune on the corpus: from scratch for tiny models, TRL for pretrained ones.")
+_stage_of_round("rollouts", "Sample trajectories from the served navigator.")
+_stage_of_round("rewards", "Carry them out on similar problems, paper Eq. 3.")
+_stage_of_round("pairs", "Make preferences of them.")
+_stage_of_round("dpo", "Tune the navigator on the preferences, paper Eq. 4.")
+_stage("grpo", "The variant that learns from the reward itself, where the config has a section grpo.")
+_stage("publish", "Publish the best weights, if they are better than those before.")
 
 
 @app.command()
@@ -106,20 +138,37 @@ def evaluate(
 
 
 @app.command()
-def rollback(
-    config: Config = TINY,
-    runs: Runs = RUNS,
-    role: Annotated[str, typer.Option(help="navigator or executor")] = "navigator",
-) -> None:
-    """Publish the version before again."""
+def versions(config: Config = TINY, runs: Runs = RUNS, role: Role = Published.NAVIGATOR) -> None:
+    """List the versions that a run has published, and where `rollback` leads."""
+    registry = _registry(config, runs, role)
+    current, before = registry.current(), registry.before()
+    for version in registry.versions():
+        mark = "current" if version == current else "rollback" if version == before else ""
+        scores = version.scores
+        greedy = f"greedy {100 * scores.mean:.1f}% of {len(scores.outcomes)}" if scores else "not scored"
+        typer.echo(f"{version.number:>3}  {mark:8}  {greedy:21}  {version.reason}")
+    if current is None:
+        typer.echo(f"{role}: nothing is published in {registry.folder}; `reasonflux train publish` does it")
+    elif before is None:
+        typer.echo(f"{role}: there is no version before the current one to roll back to")
+
+
+@app.command()
+def rollback(config: Config = TINY, runs: Runs = RUNS, role: Role = Published.NAVIGATOR) -> None:
+    """Publish the version before again; `versions` lists them."""
+    version = _registry(config, runs, role).rollback()
+    typer.echo(f"{role}: version {version.number} is back ({version.reason})")
+
+
+def _registry(config: Path, runs: Path, role: Published) -> "Registry":
+    """Where a run keeps what it has published. Raises InvalidRequest when its config publishes nothing."""
     from training import settings
     from training.weights.registry import Registry
 
     told = settings.load(config).publish
     if told is None:
         raise InvalidRequest(f"{config} publishes nothing", hint="its section `publish` names a folder")
-    version = Registry(runs / config.stem / "published" / role, copy=told.to / role).rollback()
-    typer.echo(f"{role}: version {version.number} is back ({version.reason})")
+    return Registry(runs / config.stem / "published" / role.value, copy=told.to / role.value)
 
 
 @app.command()

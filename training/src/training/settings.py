@@ -1,17 +1,16 @@
 """A training run as its config file tells it: one section a stage, each section the stage's own contract."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from reasonflux.contracts import Contract
-from reasonflux.errors import InvalidRequest
 from training.carrying import CarryConfig
 from training.corpus import Mixture
 from training.corpus.dataset import CorpusConfig
 from training.corpus.noise import Noise
+from training.running import sections
 from training.scale.budget import BudgetConfig
 from training.similar import SimilarConfig
 from training.stages.pairs import PairConfig
@@ -142,13 +141,5 @@ class RunConfig(Contract):
 
 
 def load(path: Path) -> RunConfig:
-    """The run that a YAML file tells. Raises InvalidRequest naming the field that is wrong."""
-    try:
-        told: Any = yaml.safe_load(path.read_text())
-        return RunConfig.model_validate(told)
-    except FileNotFoundError as error:
-        raise InvalidRequest(f"there is no config {path}", hint="see training/configs") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{path} cannot be read: {error}", hint="see training/configs") from error
-    except (yaml.YAMLError, ValidationError) as error:
-        raise InvalidRequest(f"{path}: {error}", hint="compare it with those in training/configs") from error
+    """The run that a YAML file tells. Raises InvalidRequest naming every field that is wrong."""
+    return sections.whole(path, RunConfig)

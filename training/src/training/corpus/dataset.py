@@ -7,7 +7,8 @@ out   folder/train.jsonl and folder/heldout.jsonl, chat format with a `learn` fl
 how   A conversation is kept once (the same words up to case and white space). It goes to the side of its problem
       (`evaluation.ladder.problem.split_of`), so no problem is on both; the ladder splits its problems the same way
       before it tells them. What has no problem, the library, is for training. Whatever
-      shares a run of words with a benchmark's problem is dropped, be it in the problem, the prompt or a reply.
+      shares a run of words with a benchmark's problem is dropped, be it in the problem, the prompt or a reply. Where
+      nothing is left to train on, there is no corpus.
 run   reasonflux train corpus --config …
 
 Files appear whole or not at all, and the statistics last: they say what the corpus was made from, so the same run again
@@ -37,7 +38,7 @@ from training.corpus import lines
 from training.corpus.mixture import Conversation, Library
 from training.corpus.sample import Row, Sample, told
 from training.corpus.sources import SourcesConfig, gather
-from training.corpus.statistics import Group, Overlap, Statistics, lengths, markdown
+from training.corpus.statistics import Group, Overlap, Statistics, became_of, lengths, markdown
 
 TRAIN, HELDOUT, STATISTICS, PAGE = "train.jsonl", "heldout.jsonl", "statistics.json", "statistics.md"
 _FILES = {Split.TRAIN: TRAIN, Split.HELDOUT: HELDOUT}
@@ -74,12 +75,18 @@ def run(
     config: CorpusConfig, library: Library, folder: Path, on_progress: Callable[[int], None] = lambda _: None
 ) -> Path:
     """The folder with the written corpus; nothing is done when it stands there already. `on_progress` hears the number
-    of samples seen. Raises InvalidRequest naming the file and the line that cannot be read."""
+    of samples seen. Raises InvalidRequest naming the file and the line that cannot be read, or the sources when they
+    give nothing to train on."""
     inputs = _inputs(config, library)
     if _made_from(folder) == inputs:
         return folder
     left_out: dict[str, Counter[str]] = defaultdict(Counter)
-    write(gather(config.sources, library, left_out), config, folder, inputs, left_out, on_progress)
+    found = write(gather(config.sources, library, left_out), config, folder, inputs, left_out, on_progress)
+    if not found.train:
+        raise InvalidRequest(
+            f"the corpus has no conversation to train on: {became_of(config.sources.named(), found)}",
+            hint=f"name a source in corpus.sources that has more; {folder / PAGE} has the counts",
+        )
     return folder
 
 
@@ -270,12 +277,12 @@ def _inputs(config: CorpusConfig, library: Library) -> str:
 
 
 def _made_from(folder: Path) -> str | None:
-    """What the corpus that stands there was made from; None when there is none, or not all of it."""
+    """What the corpus that stands there was made from; None when there is none, not all of it, or nothing in it."""
     try:
         found = Statistics.model_validate_json((folder / STATISTICS).read_text())
     except (OSError, ValueError):
         return None
-    return found.inputs if all((folder / name).exists() for name in _FILES.values()) else None
+    return found.inputs if found.train and all((folder / name).exists() for name in _FILES.values()) else None
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -63,6 +63,11 @@ class SourcesConfig(Contract):
             raise ValueError("ladder.instantiations are rendered in the compact profile only: leave them out")
         return self
 
+    def named(self) -> dict[str, str]:
+        """What the config asks for: a field's name, and what its samples call themselves."""
+        names = {"structure": structure.SOURCE, "ladder": LADDER, "teacher": taught.SOURCE, "sessions": sessions.SOURCE}
+        return {field: name for field, name in names.items() if getattr(self, field) is not None}
+
     def files(self) -> tuple[Path, ...]:
         """Every file that is read."""
         found: list[Path] = []

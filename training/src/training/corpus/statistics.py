@@ -1,11 +1,13 @@
 """What a written corpus holds, counted while it is written: as JSON, and as Markdown to read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import Field
 
 from evaluation.ladder import Split
 from reasonflux.contracts import Contract
+
+_SAID = {"train": "to train on", "heldout": "held out", "too_long": "too long"}
 
 
 class Lengths(Contract):
@@ -72,6 +74,24 @@ def lengths(sizes: Sequence[int], learned: int) -> Lengths | None:
         p95=ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))],
         longest=ordered[-1],
     )
+
+
+def became_of(sources: Mapping[str, str], found: Statistics) -> str:
+    """What each source gave, in one sentence. `sources`: the config's name of each, and its samples' name."""
+    told = (
+        f"{field} gave {', '.join(f'{count} {what}' for what, count in _counts(source, found)) or 'nothing'}"
+        for field, source in sources.items()
+    )
+    return "; ".join(told) or "no source is named"
+
+
+def _counts(source: str, found: Statistics) -> Iterator[tuple[str, int]]:
+    """The side or the reason, and how many, where there are any."""
+    own = [group for group in found.groups if group.source == source]
+    for what in ("train", "heldout", "duplicates", "contaminated", "too_long"):
+        if count := sum(getattr(group, what) for group in own):
+            yield _SAID.get(what, what), count
+    yield from ((f"left out ({why})", count) for why, count in found.left_out.get(source, {}).items())
 
 
 def markdown(found: Statistics) -> str:

@@ -38,6 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reasonflux.contracts import Contract
+from training.running.entry import entry
 from training.running.sections import section
 from training.scale.architecture import Architecture
 from training.stages.tuning import LoraSettings, SftConfig
@@ -273,7 +274,9 @@ def show(config: Path, console: Console) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Memory and time of a run file on paper.")
     parser.add_argument("--config", type=Path, required=True)
-    show(parser.parse_args().config, Console(width=130, highlight=False))
+    config = parser.parse_args().config
+    with entry():
+        show(config, Console(width=130, highlight=False))
 
 
 if __name__ == "__main__":

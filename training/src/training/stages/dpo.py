@@ -38,6 +38,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from reasonflux.errors import InvalidRequest
 from training.records import Pair
+from training.running.entry import entry
 from training.running.sections import section
 from training.stages import pair_data
 from training.stages.tuning import DpoConfig as DpoConfig
@@ -251,7 +252,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True, help="JSONL of pairs")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints, curve and weights go")
     told = parser.parse_args()
-    run(section(told.config, "dpo", DpoConfig), told.weights, told.pairs, told.out)
+    with entry():
+        run(section(told.config, "dpo", DpoConfig), told.weights, told.pairs, told.out)
 
 
 if __name__ == "__main__":

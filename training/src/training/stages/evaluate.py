@@ -1,12 +1,18 @@
 """Stage evaluate: what a navigator reaches on held-out problems, greedy and sampled, with what it costs.
 
-in    navigator weights, executor weights, held-out problems (the same for every evaluation with the same section)
-out   FOLDER/evaluation.json: an `Evaluation`, and the rollouts, trials and rewards that it is made of
-run   reasonflux train evaluate --config …        (or as a stage of reasonflux train run)
+in    navigator weights, executor weights or its server, held-out problems of the ladder or of the run's own data set (the
+      same for every evaluation with the same section `evaluate`)
+out   runs/<name>/evaluate.<of>/: evaluation.json (an `Evaluation`), and the rollouts.jsonl, similar.jsonl, trials.jsonl
+      and rewards.jsonl that it is made of
+run   reasonflux train evaluate --of dpo.1 --config …        (or as a stage of reasonflux train run)
 
 It is rollouts and rewards on problems that nobody trained on: sample 0 of each problem is the greedy trajectory.
 Carried out without review, on its own problem it gives the success, on similar problems the trajectory reward. Two
 evaluations are compared problem by problem (`training.reporting.scores`).
+
+Not as in the paper, which measures the whole loop on mathematics benchmarks, with a navigator that reviews results and
+revises its plan: here nothing is reviewed. `reasonflux eval` measures the loop, on
+benchmarks too.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -1,15 +1,19 @@
 """Stage grpo: the same trajectory reward, learned online instead of from pairs (group relative policy optimisation).
 
-in    weights (a Hugging Face folder), problems, how a problem is put to the navigator, and the reward of its replies
+in    weights (a Hugging Face folder: those of sft, or the run's `start`), problems, how a problem is put to the
+      navigator, and the reward of its replies (`training.stages.online` gives both)
 out   <out>/: weights/ (bf16 safetensors and tokenizer, as vLLM loads them), curve.csv, curve.png, checkpoints/
-run   reasonflux train grpo --config training/configs/qwen2.5-7b.yaml
+run   reasonflux train grpo --config …   of a config with a section `grpo`; those that are shipped have none
 
 TRL's GRPOTrainer: `group` replies are sampled for a problem, each is rewarded, and what beat its group's mean becomes
 more likely. On a GPU a vLLM server samples (`vllm serve …` with weight transfer, `vllm_url`); without one the trainer
 samples by itself, which is the way on a CPU.
 
-The paper trains by DPO alone; this is a variant. As in stage dpo the weights with the best held-out reward come out,
-the starting ones if no step beats them, and a run that was killed goes on at its last whole checkpoint.
+As in stage dpo the weights with the best held-out reward come out, the starting ones if no step beats them, and a run
+that was killed goes on at its last whole checkpoint.
+
+Not as in the paper, which trains by DPO alone: this is a variant beside the rounds of DPO, evaluated but not published.
+A reply plans the whole trajectory: problems that the compact profile plans a horizon at a time are left out.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,11 +1,17 @@
-"""Stage scratch: a tiny Llama-architecture model trained from nothing on the corpus, on one CPU core.
+"""Stage sft, one model from scratch: a tiny Llama-architecture model trained from nothing, on one CPU core.
 
-in    a role, a config (configs/tiny-cpu.yaml), the tokenizer
-out   runs/<name>/<role>/: checkpoint.pt (resumable), curve.csv, curve.png, and the weights as a Hugging Face folder
-run   reasonflux train sft --config training/configs/tiny-cpu.yaml   (`training.stages.tiny` trains both roles with it)
+in    a stream of conversations that is longer than the recipe, held-out conversations, the tokenizer, a shape and a
+      recipe (`roles` of a run's config)
+out   <folder>/checkpoint.pt (resumable) and <folder>/curve.csv; the model is returned, and `training.stages.tiny`
+      writes weights/ and curve.png beside them
+run   reasonflux train sft --config training/configs/tiny-cpu.yaml   (`training.stages.tiny` trains every role with it)
 
-Muon for the matrices and AdamW for the rest; a short warm-up, a flat half, a linear decay; batches of equal-length
-conversations, about `batch_tokens` each. Data is generated as it is used, so nothing is seen twice.
+Muon for the matrices and AdamW for the rest; a short warm-up, a flat part, a linear decay; batches of conversations of
+like length, about `batch_tokens` each. Conversations are made as they are used, of new problems; only structure data
+comes again.
+
+Not as in the paper, which tunes a pretrained navigator of 32B parameters and takes its executor as it is: here both
+roles are learned from random weights, and speak their protocol only.
 """
 
 import csv

@@ -39,6 +39,7 @@ from trl import SFTConfig as TrlConfig
 from trl import SFTTrainer
 
 from reasonflux.errors import Conflict, InvalidRequest
+from training.running.entry import entry
 from training.running.sections import section
 from training.stages.tuning import LoraSettings as LoraSettings
 from training.stages.tuning import SftConfig as SftConfig
@@ -264,7 +265,8 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path, help="JSONL of conversations: their loss is told at every checkpoint")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints, curve and weights go")
     told = parser.parse_args()
-    run(section(told.config, "sft", SftConfig), told.data, told.out, told.held_out)
+    with entry():
+        run(section(told.config, "sft", SftConfig), told.data, told.out, told.held_out)
     PartialState().wait_for_everyone()  # a process that leaves while another still writes lets that one hang
     PartialState().destroy_process_group()
 

@@ -57,6 +57,11 @@ class Registry:
         number = int(self.link.readlink().name)
         return next((version for version in self.versions() if version.number == number), None)
 
+    def before(self) -> Version | None:
+        """The version that the current one took the place of: where `rollback` leads."""
+        now = self.current()
+        return next((version for version in self.versions() if now and version.number == now.replaced), None)
+
     def at(self, number: int) -> Path:
         return self.folder / "versions" / str(number)
 
@@ -97,8 +102,7 @@ class Registry:
     def rollback(self) -> Version:
         """Go back to the version that the current one took the place of. Raises NotFound where there is none."""
         with held(self.folder):
-            now = self.current()
-            back = next((one for one in self.versions() if now and one.number == now.replaced), None)
+            now, back = self.current(), self.before()
             if back is None:
                 raise NotFound(
                     f"{self.folder} has no version before {now.number if now else 'the first'}",

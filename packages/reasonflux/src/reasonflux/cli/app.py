@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
 
@@ -33,11 +34,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print the journal, one
 
 
 def run() -> None:
-    """Run the command line; every expected failure is a sentence and an exit code, never a traceback."""
+    """Run the command line."""
     for point in entry_points(group=PLUGINS):
         add_plugin(app, point)
-    try:
+    with failures_as_sentences():
         app()
+
+
+@contextmanager
+def failures_as_sentences() -> Iterator[None]:
+    """What runs inside ends the process, where it fails as expected, with a sentence and an exit code, never a
+    traceback."""
+    try:
+        yield
     except ReasonFluxError as error:
         sys.exit(report(error))
     except ValidationError as error:
