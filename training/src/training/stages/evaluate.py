@@ -1,6 +1,6 @@
 """Stage evaluate: what a navigator reaches on held-out problems, greedy and sampled, with what it costs.
 
-in    navigator weights, executor weights or its server, held-out problems of the ladder or of the run's own data set (the
+in    navigator weights, executor weights or its server, held-out problems of the ladder or of the run's data set (the
       same for every evaluation with the same section `evaluate`)
 out   runs/<name>/evaluate.<of>/: evaluation.json (an `Evaluation`), and the rollouts.jsonl, similar.jsonl, trials.jsonl
       and rewards.jsonl that it is made of
@@ -11,8 +11,7 @@ Carried out without review, on its own problem it gives the success, on similar 
 evaluations are compared problem by problem (`training.reporting.scores`).
 
 Not as in the paper, which measures the whole loop on mathematics benchmarks, with a navigator that reviews results and
-revises its plan: here nothing is reviewed. `reasonflux eval` measures the loop, on
-benchmarks too.
+revises its plan: here nothing is reviewed. `reasonflux eval` measures the loop, on benchmarks too.
 """
 
 from collections.abc import Callable, Iterable, Sequence
