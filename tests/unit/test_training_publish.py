@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 
 import pytest
 import torch
@@ -184,6 +184,19 @@ def test_rollback_goes_to_what_was_current_before(tmp_path: Path, trained: dict[
     assert weights(registry.link) == weights(registry.copy) == weights(trained[1] / "weights")
     with pytest.raises(NotFound, match="no version before 1"):
         registry.rollback()
+
+
+def test_rollback_keeps_what_somebody_else_has_put_into_the_plain_folder(
+    tmp_path: Path, trained: dict[int, Path]
+) -> None:
+    target = tmp_path / "models" / "navigator"
+    registry = Registry(tmp_path / "registry", target)
+    publish.publish("navigator", trained[1], registry)
+    rmtree(target)
+    copytree(trained[2] / "weights", target)
+    assert registry.rollback().number == 1
+    assert weights(target) == weights(trained[1] / "weights")
+    assert weights(registry.at(2)) == weights(trained[2] / "weights")
 
 
 def test_a_plain_folder_keeps_what_was_in_it_as_a_version(tmp_path: Path, trained: dict[int, Path]) -> None:

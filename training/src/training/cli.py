@@ -18,13 +18,15 @@ Config = Annotated[Path, typer.Option(help="a file of training/configs")]
 Library = Annotated[Path, typer.Option(help="template library")]
 Runs = Annotated[Path, typer.Option(help="where runs are kept, a folder for each config")]
 Data = Annotated[Path | None, typer.Option(help="conversations to tune a pretrained model on (JSONL)")]
-Log = Annotated[Path | None, typer.Option(help="a file that gets a dated line for each stage")]
+Log = Annotated[
+    Path | None,
+    typer.Option(help="a file that gets a dated line for each stage", show_default="LOG.md in the run's folder"),
+]
 Again = Annotated[bool, typer.Option("--again", help="run it though it is done")]
 
 TINY = Path("training/configs/tiny-cpu.yaml")
 LIBRARY = Path("services/template-store/library")
 RUNS = Path("training/runs")
-LOG = Path("training/LOG.md")
 _FIRST = "What it stands on runs first where it is not done."
 
 
@@ -52,7 +54,7 @@ def run(
     data: Data = None,
     until: Annotated[str | None, typer.Option(help="run only this stage, such as dpo.1, and what it stands on")] = None,
     force: Annotated[str | None, typer.Option(help="run this stage and those after it again")] = None,
-    log: Log = LOG,
+    log: Log = None,
     stages: Annotated[bool, typer.Option("--stages", help="tell what each stage is due for; run nothing")] = False,
 ) -> None:
     """Every stage of a config, from the library to published weights; goes on where it stopped."""
@@ -77,7 +79,7 @@ def _run(
             typer.echo(f"{name:20} {why.value}")
         return
     course.look_ahead(name for name, why in due.items() if why is not pipeline.Due.DONE)
-    pipeline.run(stages, folder, Progress(config.stem, log), until=until, force=force)
+    pipeline.run(stages, folder, Progress(config.stem, log or folder / "LOG.md"), until=until, force=force)
 
 
 def _stage(name: str, what: str) -> None:
@@ -89,7 +91,7 @@ def _stage(name: str, what: str) -> None:
         runs: Runs = RUNS,
         data: Data = None,
         again: Again = False,
-        log: Log = LOG,
+        log: Log = None,
     ) -> None:
         _run(config, library, runs, data, name, name if again else None, log)
 
@@ -106,7 +108,7 @@ def _stage_of_round(name: str, what: str) -> None:
         data: Data = None,
         number: Annotated[int, typer.Option("--round", min=1, help="which round")] = 1,
         again: Again = False,
-        log: Log = LOG,
+        log: Log = None,
     ) -> None:
         stage = f"{name}.{number}"
         _run(config, library, runs, data, stage, stage if again else None, log)
@@ -131,7 +133,7 @@ def evaluate(
     library: Library = LIBRARY,
     runs: Runs = RUNS,
     data: Data = None,
-    log: Log = LOG,
+    log: Log = None,
 ) -> None:
     """Greedy and sampled success, trajectory reward and costs on held-out problems."""
     _run(config, library, runs, data, f"evaluate.{of}", None, log)

@@ -100,9 +100,13 @@ class Registry:
             return version
 
     def rollback(self) -> Version:
-        """Go back to the version that the current one took the place of. Raises NotFound where there is none."""
+        """Go back to the version that the current one took the place of; what somebody else has put into the plain
+        folder is kept as the current one first. Raises NotFound where there is none."""
         with held(self.folder):
-            now, back = self.current(), self.before()
+            now = self.current()
+            if now is not None:
+                now = self._adopted(now.role)
+            back = self.before()
             if back is None:
                 raise NotFound(
                     f"{self.folder} has no version before {now.number if now else 'the first'}",
