@@ -56,7 +56,7 @@ format: install  ## let ruff put the sources in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-train-tiny: install  ## train the shipped weights from scratch (about 100 CPU-minutes)
+train-tiny: install  ## train the shipped weights from scratch (about 130 CPU-minutes)
 	@$(REASONFLUX) train run --config training/configs/tiny-cpu.yaml --log training/LOG.md
 
 eval: install  ## score the running stack on held-out problems; EVAL_ARGS="…" chooses others

@@ -104,7 +104,7 @@ def _written(config: RunConfig) -> tuple[str, ...]:
 
 def _recipe(config: RunConfig, role: Role) -> tuple[str, ...]:
     chosen = config.roles.get(role)
-    told = [f"{chosen.recipe.tokens / 1e6:.0f}M tokens, Muon and AdamW, seed {config.seed}" if chosen else "SFT by TRL"]
+    told = [f"{chosen.recipe.tokens / 1e6:g}M tokens, Muon and AdamW, seed {config.seed}" if chosen else "SFT by TRL"]
     if role == "navigator" and config.iterations:
         told.append(
             f"{config.iterations} × rollouts, rewards on similar problems, pairs, DPO (beta {config.dpo.beta}, "

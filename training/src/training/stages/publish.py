@@ -56,6 +56,7 @@ class PublishConfig(GateConfig):
 
 def save_weights(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """bf16 safetensors and the tokenizer with its chat template, as Hugging Face lays them out."""
+    model.config.use_cache = True  # trainers turn it off, and who generates wants it on
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -52,7 +52,7 @@ def train(config: RunConfig, library: corpus.Library, out: Path) -> str:
         raise TrainingFailed(
             f"training failed for {', '.join(failed)}", hint="run it again to go on at the last checkpoint"
         )
-    return ", ".join(f"{role} {chosen.recipe.tokens / 1e6:.0f}M tokens" for role, chosen in config.roles.items())
+    return ", ".join(f"{role} {chosen.recipe.tokens / 1e6:g}M tokens" for role, chosen in config.roles.items())
 
 
 def read_library(folder: Path) -> corpus.Library:
