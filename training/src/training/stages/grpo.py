@@ -1,7 +1,8 @@
 """Stage grpo: the same trajectory reward, learned online instead of from pairs (group relative policy optimisation).
 
 in    weights (a Hugging Face folder), problems, how a problem is put to the navigator, and the reward of its replies
-out   <out>/: weights/ (bf16 safetensors and tokenizer, as vLLM loads them), curve.csv, curve.png, checkpoints/
+out   <out>/: weights/ (a whole model in bf16 and its tokenizer, as vLLM loads them), with LoRA adapter/ too; curve.csv,
+      curve.png, checkpoints/
 run   reasonflux train grpo --config training/configs/qwen2.5-7b.yaml
 
 TRL's GRPOTrainer: `group` replies are sampled for a problem, each is rewarded, and what beat its group's mean becomes
@@ -78,7 +79,7 @@ def run(
     stage.train(resume_from_checkpoint=checkpoints.last_whole(out / "checkpoints"))
     if stage.is_world_process_zero():
         curves.plot(COLUMNS, f"GRPO: {out.name}", out)
-    checkpoints.save_best(stage, lambda: load(weights, torch.float32)[0], tokenizer, trained)
+    checkpoints.save_best(stage, tokenizer, out, weights)
     return trained
 
 
