@@ -86,8 +86,7 @@ def test_what_is_trained_is_token_by_token_what_is_served(
         Message(role="user", content="  no: π ≈ 3 \n"),
     )
     longer = pair(7).model_copy(update={"prompt": talk})
-    model, loaded = dpo.load(sft, torch.float32)
-    built = dpo.trainer(QUICK, model, None, loaded, [pair(1), longer], [pair(2)], tmp_path)
+    built = dpo.trainer(QUICK, sft, dpo.tokenizer_in(sft), [pair(1), longer], [pair(2)], tmp_path)
     rows = {tuple(row["prompt_ids"]): row for row in built.train_dataset}
     for told in (pair(1), longer):
         messages = [message.model_dump() for message in told.prompt]
@@ -114,9 +113,9 @@ def test_no_opening_token_is_doubled(tokenizer: PreTrainedTokenizerFast) -> None
 def test_leaving_out_the_padding_mask_changes_no_log_prob(
     tmp_path: Path, sft: Path, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    model, _ = dpo.load(sft, torch.float32)
     short, long = pair(1), pair(2, chosen="good good good good", rejected="x")
-    built = dpo.trainer(QUICK, model, None, tokenizer, [short, long], [pair(3)], tmp_path)
+    built = dpo.trainer(QUICK, sft, tokenizer, [short, long], [pair(3)], tmp_path)
+    model = built.model
     batch = built.data_collator(list(built.train_dataset))
     unmasked = built.compute_ref_log_probs(model, batch)
     batch["attention_mask"] = (batch["input_ids"] != tokenizer.pad_token_id).long()

@@ -2,9 +2,10 @@
 
 in    the SFT weights (a Hugging Face folder: the policy starts there and the reference stays there), and preference
       pairs (JSONL of `training.records.Pair`)
-out   <out>/: weights/ (bf16 safetensors and tokenizer, as vLLM loads them), curve.csv, curve.png, checkpoints/
+out   <out>/: weights/ (a whole model in bf16 and its tokenizer, as vLLM loads them, with LoRA too), with LoRA adapter/;
+      curve.csv, curve.png; checkpoints/ and pairs/ (as tokens, with the reference's log-probs) for a run that goes on
 run   reasonflux train dpo --config training/configs/tiny-cpu.yaml
-      accelerate launch -m training.stages.dpo … for several GPUs: the trainer is TRL's own
+      accelerate launch --config_file training/configs/accelerate/fsdp2.yaml -m training.stages.dpo --config … (8 GPUs)
 
 How it departs from the paper
 - An SFT term on the chosen reply stands beside the DPO loss (`loss_type`), against likelihood displacement: DPO alone
@@ -21,10 +22,13 @@ import argparse
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from peft import LoraConfig
 from transformers import (
     AutoModelForCausalLM,
@@ -86,17 +90,18 @@ def run(
         return weights
     if config.threads:
         torch.set_num_threads(config.threads)
-    dtype = torch.bfloat16 if config.lora and config.bf16 else torch.float32  # what is trained stays in fp32
-    model, tokenizer = load(sft_weights, dtype)
-    learned, measured = pair_data.split(
-        pair_data.fitting(read, tokenizer, config.max_length), config.heldout, config.heldout_limit
-    )
-    print(f"{out.name}  {len(learned)} pairs to learn from, {len(measured)} held out", flush=True)
-    stage = trainer(config, model, None, tokenizer, learned, measured, out, heldout_reward)
+    tokenizer = tokenizer_in(sft_weights)
+    fitting = pair_data.fitting(read, tokenizer, config.max_length)
+    learned, measured = pair_data.split(fitting, config.heldout, config.heldout_limit)
+    stage = trainer(config, sft_weights, tokenizer, learned, measured, out, heldout_reward)
+    if stage.is_world_process_zero():
+        at_once = config.batch_size * config.accumulate * stage.args.world_size
+        told = f"{len(learned)} pairs to learn from, {len(measured)} held out"
+        print(f"{out.name}  {told}; {stage.args.world_size} processes, {at_once} pairs a step", flush=True)
     stage.train(resume_from_checkpoint=checkpoints.last_whole(out / "checkpoints"))
     if stage.is_world_process_zero():
         curves.plot(COLUMNS, f"DPO: {out.name}", out)
-    checkpoints.save_best(stage, lambda: load(sft_weights, torch.float32)[0], tokenizer, weights)
+    checkpoints.save_best(stage, tokenizer, out, sft_weights)
     return weights
 
 
@@ -112,6 +117,13 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is untyped
     """TRL's trainer, whose evaluation also tells the held-out trajectory reward."""
 
     heldout_reward: HeldoutReward | None = None
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """FSDP2 in bf16 would round what the model returns: the log-prob of a whole reply, to half a nat and more."""
+        super().create_accelerator_and_postprocess()
+        plugin = self.accelerator.state.fsdp_plugin if self.is_fsdp_enabled else None
+        if plugin is not None and plugin.fsdp_version == 2 and plugin.mixed_precision_policy is not None:
+            plugin.mixed_precision_policy = replace(plugin.mixed_precision_policy, output_dtype=None)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         output = super().evaluation_loop(*args, **kwargs)
@@ -130,42 +142,64 @@ class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is untyped
 
 def trainer(
     config: DpoConfig,
-    model: Any,
-    ref: Any | None,
+    weights: Path,
     tokenizer: PreTrainedTokenizerFast,
     learned: Sequence[Pair],
     measured: Sequence[Pair],
     out: Path,
     heldout_reward: HeldoutReward | None = None,
 ) -> PreferenceTrainer:
-    """The trainer as `run` uses it; any model of the architecture will do, so that a dry run can build it.
+    """The trainer as `run` uses it; it reads the policy itself, so that FSDP and ZeRO-3 shard it on the way in.
 
-    `ref` None: the reference's log-probs are taken from `model` before the first step (or, with LoRA, without it).
+    The reference's log-probs are those of the `weights`, taken before the first step where the config says so.
     """
     ordered = pair_data.in_batches(learned, config.batch_size, config.seed)
-    fresh = checkpoints.last_whole(out / "checkpoints") is None
+    ref = _reference(config, weights)
+    arguments = _arguments(config, len(learned), out, heldout_reward is not None)
     built = PreferenceTrainer(
-        model=model,
+        model=str(weights),
         ref_model=ref,
-        args=_arguments(config, len(learned), out, fresh, heldout_reward is not None),
+        args=arguments,
         data_collator=UnmaskedCollator(tokenizer.pad_token_id, max_length=config.max_length),
-        train_dataset=pair_data.dataset(ordered, tokenizer),
-        eval_dataset=pair_data.dataset(measured, tokenizer),
+        train_dataset=pair_data.dataset(ordered, tokenizer, out / "pairs" / "learned"),
+        eval_dataset=pair_data.dataset(measured, tokenizer, out / "pairs" / "heldout"),
         processing_class=tokenizer,
         peft_config=lora_of(config.lora),
         callbacks=[EarlyStoppingCallback(config.early_stop), WatchOfDisplacement(config), Watch(COLUMNS, out)],
     )
     built.remove_callback(PrinterCallback)
     built.heldout_reward = heldout_reward
+    if arguments.precompute_ref_log_probs:
+        built.ref_model = None  # it has said all that it is asked
     return built
 
 
-def _arguments(config: DpoConfig, pairs: int, out: Path, fresh: bool, rewarded: bool) -> DPOConfig:
+def _reference(config: DpoConfig, weights: Path) -> Any | None:
+    """What TRL cannot read by itself: the reference of a run that trains all weights under FSDP.
+
+    Call it before the processes join. Once they have, transformers gives weights to the first one alone and leaves the
+    others' zero, and TRL shards a reference as each process holds it.
+    """
+    if config.lora or not _shards_with_fsdp():
+        return None
+    return load(weights, torch.bfloat16 if config.bf16 else torch.float32)[0]
+
+
+def _shards_with_fsdp() -> bool:
+    """`accelerate launch` tells the processes that it starts."""
+    return bool(parse_flag_from_env("ACCELERATE_USE_FSDP"))
+
+
+def _arguments(config: DpoConfig, pairs: int, out: Path, rewarded: bool) -> DPOConfig:
     per_epoch = math.ceil(pairs / (config.batch_size * config.accumulate))
     steps = config.max_steps or max(1, math.ceil(per_epoch * config.epochs))
     every = min(config.eval_every, steps)
     return DPOConfig(
         output_dir=str(out / "checkpoints"),
+        model_init_kwargs={
+            "dtype": "bfloat16" if config.lora and config.bf16 else "float32",  # what is trained stays in fp32
+            "device_map": None,
+        },
         beta=config.beta,
         loss_type=list(config.loss_type),
         loss_weights=list(config.loss_weights),
@@ -179,7 +213,8 @@ def _arguments(config: DpoConfig, pairs: int, out: Path, fresh: bool, rewarded: 
         lr_scheduler_type=config.schedule,
         weight_decay=config.weight_decay,
         max_length=config.max_length,
-        precompute_ref_log_probs=config.precompute_ref_log_probs,
+        # with LoRA the reference is the policy without its adapter, and FSDP shards that only when training starts
+        precompute_ref_log_probs=config.precompute_ref_log_probs and not (config.lora and _shards_with_fsdp()),
         gradient_checkpointing=config.gradient_checkpointing,
         bf16=config.bf16,
         seed=config.seed,
@@ -187,7 +222,7 @@ def _arguments(config: DpoConfig, pairs: int, out: Path, fresh: bool, rewarded: 
         logging_steps=config.report_every,
         eval_strategy="steps",
         eval_steps=every,
-        eval_on_start=fresh,
+        eval_on_start=checkpoints.last_whole(out / "checkpoints") is None,
         save_strategy="steps",
         save_steps=every,
         save_total_limit=2,
@@ -199,6 +234,7 @@ def _arguments(config: DpoConfig, pairs: int, out: Path, fresh: bool, rewarded: 
         use_cpu=not torch.cuda.is_available(),
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
+        ddp_timeout=2 * 60 * 60,  # the others wait while one process merges and writes a large model
     )
 
 
@@ -238,10 +274,15 @@ class WatchOfDisplacement(TrainerCallback):  # type: ignore[misc]  # transformer
 
 def load(weights: Path, dtype: torch.dtype) -> tuple[Any, PreTrainedTokenizerFast]:
     """The model and its tokenizer. Raises InvalidRequest when they are not there."""
+    tokenizer = tokenizer_in(weights)
+    return AutoModelForCausalLM.from_pretrained(weights, dtype=dtype), tokenizer
+
+
+def tokenizer_in(weights: Path) -> PreTrainedTokenizerFast:
+    """Raises InvalidRequest when there are no weights."""
     if not (weights / "config.json").exists():
         raise InvalidRequest(f"there are no weights in {weights}", hint="train them first: reasonflux train sft")
-    model = AutoModelForCausalLM.from_pretrained(weights, dtype=dtype)
-    return model, PreTrainedTokenizerFast.from_pretrained(weights)
+    return PreTrainedTokenizerFast.from_pretrained(weights)
 
 
 def main() -> None:
@@ -254,6 +295,7 @@ def main() -> None:
     told = parser.parse_args()
     with entry():
         run(section(told.config, "dpo", DpoConfig), told.weights, told.pairs, told.out)
+    PartialState().destroy_process_group()
 
 
 if __name__ == "__main__":

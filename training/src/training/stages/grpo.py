@@ -2,7 +2,8 @@
 
 in    weights (a Hugging Face folder: those of sft, or the run's `start`), problems, how a problem is put to the
       navigator, and the reward of its replies (`training.stages.online` gives both)
-out   <out>/: weights/ (bf16 safetensors and tokenizer, as vLLM loads them), curve.csv, curve.png, checkpoints/
+out   <out>/: weights/ (a whole model in bf16 and its tokenizer, as vLLM loads them), with LoRA adapter/ too; curve.csv,
+      curve.png, checkpoints/
 run   reasonflux train grpo --config …   of a config with a section `grpo`; those that are shipped have none
 
 TRL's GRPOTrainer: `group` replies are sampled for a problem, each is rewarded, and what beat its group's mean becomes
@@ -82,7 +83,7 @@ def run(
     stage.train(resume_from_checkpoint=checkpoints.last_whole(out / "checkpoints"))
     if stage.is_world_process_zero():
         curves.plot(COLUMNS, f"GRPO: {out.name}", out)
-    checkpoints.save_best(stage, lambda: load(weights, torch.float32)[0], tokenizer, trained)
+    checkpoints.save_best(stage, tokenizer, out, weights)
     return trained
 
 

@@ -5,13 +5,15 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
-from datasets import Dataset
+from accelerate import PartialState
+from datasets import Dataset, load_from_disk
 from pydantic import ValidationError
 from transformers import PreTrainedTokenizerFast
 
 from reasonflux.engine_port import Message
 from reasonflux.errors import InvalidRequest
 from training.records import Pair
+from training.running.run_folder import partial
 
 _WINDOW = 16  # batches that are sorted by length together
 
@@ -64,15 +66,22 @@ def _length(pair: Pair) -> int:
     return sum(len(message.content) for message in pair.prompt) + max(len(pair.chosen), len(pair.rejected))
 
 
-def dataset(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast) -> Dataset:
+def dataset(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast, folder: Path) -> Dataset:
     """Rendered text, not messages: TRL would render the reply through the chat template, and some templates (Qwen's)
-    put a line break after the end token, which no served model says."""
+    put a line break after the end token, which no served model says.
+
+    One process writes it to the folder; all map it into memory. What TRL adds (the reference's log-probs) it keeps
+    beside the file: without one, the other processes of a run would not find it."""
     end = str(tokenizer.eos_token)
     rows = [
         {"prompt": rendered(pair.prompt, tokenizer), "chosen": pair.chosen + end, "rejected": pair.rejected + end}
         for pair in pairs
     ]
-    return Dataset.from_list(rows)
+    with PartialState().main_process_first():
+        if not folder.exists():
+            Dataset.from_list(rows).save_to_disk(partial(folder))
+            partial(folder).rename(folder)
+    return load_from_disk(folder)
 
 
 def rendered(prompt: Sequence[Message], tokenizer: PreTrainedTokenizerFast) -> str:

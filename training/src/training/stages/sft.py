@@ -16,25 +16,14 @@ plans, reviews and revisions, because the same weights have to speak the navigat
 
 import argparse
 import hashlib
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from datasets import Dataset, Features, List, Value, load_from_disk
-from peft import LoraConfig, PeftModel
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
-from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+from peft import LoraConfig
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback
 from trl import SFTConfig as TrlConfig
 from trl import SFTTrainer
 
@@ -45,7 +34,7 @@ from training.stages.tuning import LoraSettings as LoraSettings
 from training.stages.tuning import SftConfig as SftConfig
 from training.weights import curves
 from training.weights.chat_tokens import IGNORED, TokenCount, examples, read_chats
-from training.weights.checkpoints import Watch, last_whole
+from training.weights.checkpoints import Watch, last_whole, save_final
 from training.weights.curves import Column
 
 COLUMNS = (
@@ -78,7 +67,10 @@ def run(config: SftConfig, data: Path, out: Path, held_out: Path | None = None) 
     if last is not None:
         _say(f"goes on at {Path(last).name}")
     trainer.train(resume_from_checkpoint=last)
-    save(trainer, config, tokenizer, out)
+    if trainer.is_world_process_zero() and (out / "curve.csv").exists():
+        curves.plot(COLUMNS, f"SFT: {out.name}", out)
+    dtype = torch.bfloat16 if config.bf16 else torch.float32
+    save_final(trainer, tokenizer, out, config.model, dtype, merge=config.lora is None or config.lora.merge)
     return result
 
 
@@ -98,15 +90,15 @@ def build(
         eval_dataset=held_out,
         processing_class=tokenizer,
         peft_config=None if config.lora is None else _adapter(config.lora),
-        callbacks=[Journal(COLUMNS, out)],
+        callbacks=[Watch(COLUMNS, out)],
     )
     trainer.remove_callback(PrinterCallback)
     _stops_where_turns_end(trainer, train)
     return trainer
 
 
-def trl_arguments(config: SftConfig, out: Path, *, evaluates: bool, on_cpu: bool | None = None) -> TrlConfig:
-    """Our config in TRL's words. `on_cpu` None: where there is no accelerator."""
+def trl_arguments(config: SftConfig, out: Path, *, evaluates: bool) -> TrlConfig:
+    """Our config in TRL's words."""
     gpus = torch.accelerator.is_available()
     return TrlConfig(
         output_dir=str(out),
@@ -140,7 +132,7 @@ def trl_arguments(config: SftConfig, out: Path, *, evaluates: bool, on_cpu: bool
         seed=config.seed,
         data_seed=config.seed,
         ddp_timeout=2 * 60 * 60,  # the others wait while one process merges and writes a large model
-        use_cpu=not gpus if on_cpu is None else on_cpu,
+        use_cpu=not gpus,
         dataloader_pin_memory=gpus,
     )
 
@@ -185,55 +177,6 @@ def tokenised(config: SftConfig, data: Path, folder: Path, tokenizer: PreTrained
     return load_from_disk(folder)
 
 
-class Journal(Watch):
-    """Curve, progress and marks of whole checkpoints; whole is what every process has written its part of."""
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: object) -> None:
-        PartialState().wait_for_everyone()
-        super().on_save(args, state, control, **others)
-
-
-def save(trainer: SFTTrainer, config: SftConfig, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    """The final weights, gathered from all processes, written by one, moved into place when whole."""
-    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    if not trainer.is_world_process_zero():
-        return
-    if (out / "curve.csv").exists():
-        curves.plot(COLUMNS, f"SFT: {out.name}", out)
-    model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-    if config.lora is None:
-        _write(model, _halved(state) if config.bf16 else state, tokenizer, out / "weights")
-        return
-    _write(model, state, tokenizer, out / "adapter")
-    if config.lora.merge:
-        unset_hf_deepspeed_config()  # under ZeRO-3 reading would be sharded, and this process is alone with it
-        dtype = torch.bfloat16 if config.bf16 else torch.float32
-        base = AutoModelForCausalLM.from_pretrained(config.model, dtype=dtype)
-        base.generation_config = trainer.model.generation_config
-        merged = PeftModel.from_pretrained(base, out / "adapter").merge_and_unload()
-        _write(merged, None, tokenizer, out / "weights")
-
-
-def _write(
-    model: PreTrainedModel, state: dict[str, torch.Tensor] | None, tokenizer: PreTrainedTokenizerBase, folder: Path
-) -> None:
-    partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial, state_dict=state)
-    tokenizer.save_pretrained(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    _say(f"wrote {folder}")
-
-
-def _halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """bf16, as engines serve it. Tied weights stay one tensor."""
-    halves: dict[int, torch.Tensor] = {}
-    for tensor in state.values():
-        halves.setdefault(tensor.data_ptr(), tensor.to(torch.bfloat16))
-    return {name: halves[tensor.data_ptr()] for name, tensor in state.items()}
-
-
 def _same_run(config: SftConfig, corpora: Sequence[Path], out: Path) -> None:
     """One folder holds one run: checkpoints of another config or corpus must not be gone on from."""
     for path in corpora:
@@ -267,7 +210,6 @@ def main() -> None:
     told = parser.parse_args()
     with entry():
         run(section(told.config, "sft", SftConfig), told.data, told.out, told.held_out)
-    PartialState().wait_for_everyone()  # a process that leaves while another still writes lets that one hang
     PartialState().destroy_process_group()
 
 
