@@ -17,7 +17,7 @@ from reasonflux.testing.serving import served
 from training.course import Course
 from training.problems import Problems
 from training.reporting.cards import card
-from training.settings import RunConfig
+from training.settings import RunConfig, load
 from training.similar import NoSimilar
 from training.stages.evaluate import Evaluation, Outcome
 
@@ -126,13 +126,55 @@ async def test_an_llm_that_is_served_writes_the_similar_problems(dataset: Path) 
 
 
 def course(tmp_path: Path, **executor: Any) -> Course:
-    told = RunConfig.model_validate({"start": "tuned", "engines": {"executor": executor}})
+    told = RunConfig.model_validate({"start": weights(tmp_path / "tuned"), "engines": {"executor": executor}})
     return Course(told, tmp_path / "run", LIBRARY)
 
 
+def weights(folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).touch()
+    return folder
+
+
 def test_a_server_that_does_not_answer_is_told_before_the_first_stage(tmp_path: Path) -> None:
-    with pytest.raises(EngineError):
+    with pytest.raises(EngineError, match=r"engines\.executor: .*mend engines\.executor\.url"):
         course(tmp_path, url="http://127.0.0.1:9/v1", model="instruct").look_ahead(["evaluate.sft"])
+
+
+@pytest.mark.parametrize("role", ["start", "executor"])
+def test_given_weights_that_are_not_there_are_told_before_the_first_stage(tmp_path: Path, role: str) -> None:
+    there = {name: weights(tmp_path / name) for name in ("start", "executor")}
+    told = RunConfig.model_validate(there | {role: tmp_path / "nope"})
+    with pytest.raises(InvalidRequest, match=r"there are no weights \(.*\) in .*nope"):
+        Course(told, tmp_path / "run", LIBRARY).look_ahead(["rollouts.1"])
+
+
+def test_a_corpus_that_nothing_would_learn_from_is_refused() -> None:
+    with pytest.raises(ValidationError, match="this run has no `sft`"):
+        config(corpus={"sources": {"ladder": {}}})
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "there is no data set"),
+        ("\n", "is empty"),
+        ('{"problem": "Add 1 and 1.",', "line 1: this is no JSON"),
+        ('{"problem": "Add 1 and 1."}', "line 1: no problem and answer"),
+    ],
+)
+def test_a_data_set_that_cannot_be_read_says_how(tmp_path: Path, content: str | None, told: str) -> None:
+    path = tmp_path / "mine.jsonl"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InvalidRequest, match=told):
+        Problems(own(path)).heldout()
+
+
+def test_a_study_given_as_a_run_is_told_so() -> None:
+    with pytest.raises(InvalidRequest, match="reasonflux train study depth"):
+        load(Path("training/configs/studies/depth.yaml"))
 
 
 def test_a_key_that_is_not_set_is_told_before_the_first_stage(tmp_path: Path) -> None:

@@ -118,6 +118,37 @@ def test_a_pipeline_that_was_killed_goes_on_at_the_stage_that_it_was_in(tmp_path
     assert f"killed second: did not finish last time, {'goes on' if resumes else 'starts over'}" in log
 
 
+def test_a_signal_lets_a_stage_clean_up_before_the_pipeline_ends(tmp_path: Path) -> None:
+    program = """
+import asyncio, sys
+from pathlib import Path
+from training.running import pipeline
+from training.running.pipeline import Stage
+from training.running.progress import Progress
+
+folder = Path(sys.argv[1])
+
+async def serving(out):
+    try:
+        print("in the middle", flush=True)
+        await asyncio.sleep(600)
+    finally:
+        (folder / "engine stopped").touch()
+
+pipeline.run([Stage("serving", serving, (Path("out"),), depends="1")], folder, Progress("s", folder / "LOG.md"))
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "in the middle" not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert (tmp_path / "engine stopped").exists()
+    assert "Stopped: stage serving was stopped by a signal (the same command goes on)" in said
+    assert "stopped by a signal" in (tmp_path / "LOG.md").read_text()
+
+
 def test_two_pipelines_do_not_share_a_folder_and_a_dead_ones_lock_is_free(tmp_path: Path) -> None:
     recorder = Recorder()
     with started(tmp_path) as process:

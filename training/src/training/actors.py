@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reasonflux.engine import Engine, OpenAIEngine, engine_http
+from reasonflux.errors import EngineUnavailable
 from template_store import library as template_files
 from training.carrying import ByName, Carrier, carrying
 from training.settings import RunConfig
@@ -24,9 +25,13 @@ class Actors:
         """Whether the servers that run already answer and offer their models. Raises InvalidRequest, EngineError."""
         engines = self.config.engines
         writer = engines.writer if self.config.similar.source == "llm" else None
-        for ref in (engines.navigator, engines.executor, writer):
+        for role, ref in (("navigator", engines.navigator), ("executor", engines.executor), ("writer", writer)):
             if ref is not None and ref.url is not None:
-                await served(ref)
+                try:
+                    await served(ref)
+                except EngineUnavailable as error:
+                    hint = f"start it, or mend engines.{role}.url in the config"
+                    raise EngineUnavailable(f"engines.{role}: {error.failure.message}", hint=hint) from error
 
     @asynccontextmanager
     async def both(self, navigator: Path, executor: Path) -> AsyncIterator[tuple[Engine, str, Carrier]]:

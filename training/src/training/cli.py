@@ -150,7 +150,7 @@ def versions(config: Config = TINY, runs: Runs = RUNS, role: Role = Published.NA
         greedy = f"greedy {100 * scores.mean:.1f}% of {len(scores.outcomes)}" if scores else "not scored"
         typer.echo(f"{version.number:>3}  {mark:8}  {greedy:21}  {version.reason}")
     if current is None:
-        typer.echo(f"{role}: nothing is published in {registry.folder}; `reasonflux train publish` does it")
+        typer.echo(f"{role}: nothing is published in {registry.folder}; a run publishes at its end")
     elif before is None:
         typer.echo(f"{role}: there is no version before the current one to roll back to")
 

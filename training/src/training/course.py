@@ -33,8 +33,10 @@ from training.stages import evaluate, pairs, rewards, rollouts, tiny, watching
 from training.stages.evaluate import Evaluation
 from training.stages.online import Online
 from training.stages.tuning import GrpoConfig
+from training.weights.serving import files_of
 
 _ASK_ENGINES = {"rollouts", "rewards", "grpo", "evaluate"}
+_EXECUTORS = "train one in `roles`, name its weights in `executor`, or a server that runs in engines.executor.url"
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,13 @@ class Course:
 
     def look_ahead(self, due: Iterable[str]) -> None:
         """What these stages will ask of others is looked for now, before hours of work. Raises InvalidRequest (nobody
-        is the executor, a key is not set) and EngineError (a server does not answer, or has no such model)."""
-        asking = {name.partition(".")[0] for name in due} & _ASK_ENGINES
-        if asking:
+        is the executor, given weights are not there, a key is not set) and EngineError (a server does not answer, or
+        has no such model)."""
+        if {name.partition(".")[0] for name in due} & _ASK_ENGINES:
             _ = self.executor
+            for given in (self.config.start, self.config.executor):
+                if given is not None:
+                    files_of(given)
             asyncio.run(self._actors.answer())
 
     def navigator(self, number: int) -> Path:
@@ -80,7 +85,7 @@ class Course:
         if self.config.engines.executor.url is not None:
             return self.folder / "no-weights"  # the server has its own
         if "executor" not in self.config.roles:
-            raise InvalidRequest("nothing says who the executor is", hint="train one in `roles`, or name its weights")
+            raise InvalidRequest("nothing says who the executor is", hint=_EXECUTORS)
         return self.folder / "sft" / "executor" / "weights"
 
     # --- sft ---------------------------------------------------------------------------------------------------------

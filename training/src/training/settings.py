@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from reasonflux.contracts import Contract
+from reasonflux.errors import InvalidRequest
 from training.carrying import CarryConfig
 from training.corpus import Mixture
 from training.corpus.dataset import CorpusConfig
@@ -121,6 +122,12 @@ class RunConfig(Contract):
         return self
 
     @model_validator(mode="after")
+    def _tunes_what_it_writes_a_corpus_for(self) -> "RunConfig":
+        if self.corpus is not None and self.sft is None:
+            raise ValueError("`corpus` is what `sft` learns from, and this run has no `sft`: take one away")
+        return self
+
+    @model_validator(mode="after")
     def _fits_together(self) -> "RunConfig":
         if self.problems.dataset is not None and self.similar.source == "ladder" and self.rewards.on == "similar":
             raise ValueError("problems.dataset needs similar.source neighbours, llm or none: the ladder knows its own")
@@ -142,4 +149,7 @@ class RunConfig(Contract):
 
 def load(path: Path) -> RunConfig:
     """The run that a YAML file tells. Raises InvalidRequest naming every field that is wrong."""
+    for study in ("binding", "depth"):
+        if sections.has_section(path, study):
+            raise InvalidRequest(f"{path} is a study, not a run", hint=f"reasonflux train study {study}")
     return sections.whole(path, RunConfig)

@@ -129,14 +129,22 @@ def read_dataset(path: Path) -> tuple[TrainingProblem, ...]:
     """The problems of a JSON-lines file. Raises InvalidRequest with the line that is wrong."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError as error:
+        hint = "mend `dataset` in the config; a path is read from where the command runs"
+        raise InvalidRequest(f"there is no data set {path}", hint=hint) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{path} cannot be read: {error}", hint="give a file of JSON lines") from error
+    if not any(line.strip() for line in lines):
+        raise InvalidRequest(f"{path} is empty", hint=_LINE_HINT)
     return tuple(_problem(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
 def _problem(path: Path, number: int, line: str) -> TrainingProblem:
     try:
         told = json.loads(line)
+    except ValueError as error:
+        raise InvalidRequest(f"{path}, line {number}: this is no JSON: {error}", hint=_LINE_HINT) from error
+    try:
         answer = told["answer"]
         variant = Variant(problem=told["problem"], answer=answer if isinstance(answer, str) else json.dumps(answer))
         if answer is None:

@@ -13,6 +13,8 @@ they were begun from the same inputs. Rounds of an iteration are more stages: ro
 
 import asyncio
 import inspect
+import signal
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +30,10 @@ from training.running.run_folder import Mark, State, held, make_room, name_outpu
 
 class OutputMissing(ReasonFluxError):
     """A stage ended well and did not write what it promised."""
+
+
+class Stopped(ReasonFluxError):
+    """A stage was stopped by a signal, and has cleaned up."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ def _pass(
     state = _begun(stage, mark, state, folder, stages)
     with progress.stage(stage.name, place, why.value, resumed=resumed) as watch:
         told = stage.run(*partials)
-        watch.outcome = asyncio.run(_awaited(told)) if inspect.isawaitable(told) else told
+        watch.outcome = _run_to_end(stage.name, told) if inspect.isawaitable(told) else told
         missing = name_outputs(outputs)
         if missing:
             raise OutputMissing(
@@ -149,8 +155,21 @@ def _pass(
     return state
 
 
-async def _awaited(told: Awaitable[str | None]) -> str | None:
-    return await told
+def _run_to_end(name: str, told: Awaitable[str | None]) -> str | None:
+    """Signals cancel it, so that it stops the engines that it has started."""
+
+    async def until_signalled() -> str | None:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        if threading.current_thread() is threading.main_thread():  # only there are signals heard
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, task.cancel)
+        return await told
+
+    try:
+        return asyncio.run(until_signalled())
+    except asyncio.CancelledError as error:
+        raise Stopped(f"stage {name} was stopped by a signal", hint="the same command goes on") from error
 
 
 def _begun(stage: Stage, mark: Mark, state: State, folder: Path, stages: Sequence[Stage]) -> State:

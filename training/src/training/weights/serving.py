@@ -100,11 +100,16 @@ async def served(ref: EngineRef) -> EngineConfig:
 
 def digest(weights: Path) -> str:
     """Twelve letters that stand for the weights, whatever folder they are in. Raises InvalidRequest."""
+    return contents(*files_of(weights))[:12]
+
+
+def files_of(weights: Path) -> tuple[Path, ...]:
+    """A model's config and tensors. Raises InvalidRequest where they are not."""
     files = sorted(weights.glob("*.safetensors"))
     if not files or not (weights / "config.json").is_file():
         hint = "train them first, or name the folder that holds them"
         raise InvalidRequest(f"there are no weights (config.json, *.safetensors) in {weights}", hint=hint)
-    return contents(weights / "config.json", *files)[:12]
+    return weights / "config.json", *files
 
 
 def engine_process(ref: EngineRef, weights: Path, home: Path, role: Role, model: str, port: int) -> Process:
